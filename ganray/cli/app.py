@@ -1,0 +1,200 @@
+"""The commands: parse, call, print, exit code. stdout is for results, stderr for all else."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ganray.errors import GanrayError
+
+# Everything heavy is imported inside the command that needs it: `--help` must answer at once.
+
+app = typer.Typer(
+    name="ganray",
+    help="Hyperparameter sweeps for GANs: find what trains well, stop what is dead.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the file: budget.updates=1000, or loss=hinge to fix a trial parameter. "
+        "May be given many times.",
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(help="The MLflow store [default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Folder for results, or database URL for the study [default: ~/ray_results]"),
+]
+
+
+@app.command()
+def validate(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.")
+    ] = None,
+    settings: Settings = None,
+    schema: Annotated[bool, typer.Option(help="Print the JSON schema of a sweep file.")] = False,
+) -> None:
+    """Check a sweep file: every problem at once, or one line that it is good."""
+    from ganray.spec.load import load_sweep
+    from ganray.spec.models import SweepSpec
+
+    if schema:
+        print(json.dumps(SweepSpec.model_json_schema(), indent=2))
+        return
+    if file is None:
+        raise typer.BadParameter("give a sweep file, or --schema", param_hint="SWEEP.yaml")
+    spec = load_sweep(file, settings or [])
+    search = spec.search
+    print(
+        f"{file}: valid. '{spec.name}': {search.trials} {search.sampler} trials of "
+        f"{spec.budget.updates} updates on {spec.data.name}, "
+        f"searching {', '.join(search.space.entries)}"
+    )
+
+
+@app.command()
+def run(
+    file: SweepFile,
+    trials: Annotated[int | None, typer.Option(help="How many trials.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep.")] = None,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Stop no trial early.")] = False,
+    settings: Settings = None,
+    tracking_uri: TrackingUri = None,
+    storage: Storage = None,
+) -> None:
+    """Run a sweep here, on a local Ray, with a live table; then print its summary."""
+    from rich.console import Console
+
+    from ganray.cli.live import open_board
+    from ganray.cli.tables import print_summary
+    from ganray.spec.load import load_sweep
+    from ganray.tracking.store import tracking_uri as store
+
+    given = {"search.trials": trials, "search.seed": seed, "name": name}
+    given |= {"tracking.uri": tracking_uri, **_storage(storage)}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    overrides += ["prune=null"] if no_prune else []
+    spec = load_sweep(file, [*(settings or []), *overrides])
+    uri = store(spec.tracking.uri)
+
+    console = Console(stderr=True)
+    board = open_board(console)
+    try:
+        from ganray.tracking.mlflow_recorder import MlflowRecorder
+        from ganray.tuning.driver import run_sweep
+
+        result = run_sweep(spec, [board, MlflowRecorder(uri, spec.tracking.experiment)])
+    finally:
+        board.close()
+    print_summary(spec.name, uri)
+    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {uri}", highlight=False)
+    if result.reason is not None:
+        console.print(f"The sweep ended early: {result.reason}", highlight=False)
+    if result.cancelled or result.reason is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    file: SweepFile,
+    trial: Annotated[
+        int | None, typer.Option(help="Repeat this trial of the recorded sweep.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the recorded sweep.")] = None,
+    settings: Settings = None,
+    storage: Storage = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the last signals as JSON.")
+    ] = False,
+) -> None:
+    """Train one trial in this process, without Ray; what is not set comes from search.first."""
+    from ganray.cli.training import train_one
+    from ganray.spec.load import load_sweep
+
+    given = {"name": name, **_storage(storage)}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    spec = load_sweep(file, [*(settings or []), *overrides])
+    signals = train_one(spec, trial)
+    if as_json:
+        print(json.dumps(signals.to_dict()))
+    if signals.nonfinite is not None:
+        _fail(f"diverged: {signals.nonfinite} not finite", 1)
+
+
+@app.command()
+def summary(
+    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    format_: Annotated[
+        str, typer.Option("--format", help="table, csv, json or parquet.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Print a sweep's trials, from MLflow alone."""
+    from ganray.cli.tables import print_summary, write_summary
+
+    if format_ not in ("table", "csv", "json", "parquet"):
+        raise typer.BadParameter(
+            f"unknown format '{format_}'. Known: csv, json, parquet, table", param_hint="--format"
+        )
+    if format_ == "table" and output is None:
+        print_summary(name, tracking_uri)
+    else:
+        write_summary(name, tracking_uri, format_, output)
+
+
+@app.command()
+def ui(
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(help="On this machine's loopback.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the store that sweeps are recorded in."""
+    import subprocess
+
+    from ganray.tracking.store import tracking_uri as store
+
+    uri = store(tracking_uri)
+    if uri.startswith(("http://", "https://")):
+        print(f"The MLflow UI is at {uri}")
+        return
+    print(f"The MLflow UI of {uri} is at http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    raise typer.Exit(subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)]))
+
+
+def main() -> None:
+    """The program: ganray's own errors become a message and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        app()
+    except GanrayError as error:
+        _fail(str(error), error.exit_code)
+
+
+def _storage(place: str | None) -> dict[str, str | None]:
+    """A database URL is the study's, anything else the place for results."""
+    if place is None:
+        return {}
+    database = place.startswith(("postgresql", "mysql", "sqlite"))
+    return {"storage.study" if database else "storage.results": place}
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        print(f"ganray: {line}", file=sys.stderr)
+    sys.exit(code)

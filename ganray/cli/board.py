@@ -1,0 +1,128 @@
+"""What is known of a sweep while it runs: kept by listening as a `Recorder`, drawn by `live`."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict
+
+
+@dataclass
+class Running:
+    """A trial under way."""
+
+    trial: TrialRecord
+    signals: Signals | None = None
+    state: State = State.WARMING_UP
+
+
+class Board:
+    """The state of a sweep, as far as a person wants to see it.
+
+    A thread may draw it while the sweep's own thread changes it: both hold `lock`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        self.sweep: SweepRecord | None = None
+        self.running: dict[int, Running] = {}
+        self.outcomes: Counter[Outcome] = Counter()
+        self.best: tuple[TrialRecord, float] | None = None
+        self._clock = clock
+        self._opened = self._started = clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the board was opened."""
+        return self._clock() - self._opened
+
+    @property
+    def finished(self) -> int:
+        """Trials that have ended."""
+        return self.outcomes.total()
+
+    def seconds_left(self) -> float | None:
+        """A guess from the share of trials that are through; None before the first ended."""
+        if self.sweep is None or not self.finished:
+            return None
+        under_way = sum(self.progress(running) for running in self.running.values())
+        done = (self.finished + under_way) / self.sweep.trials
+        since_start = self._clock() - self._started
+        return since_start * (1.0 - done) / done if done < 1.0 else 0.0
+
+    def progress(self, running: Running) -> float:
+        """The share of its budget that a trial has used."""
+        if self.sweep is None or running.signals is None:
+            return 0.0
+        return running.signals.update / self.sweep.updates
+
+    def start_sweep(self, sweep: SweepRecord) -> None:
+        """See `Recorder`."""
+        with self.lock:
+            self.sweep = sweep
+            self._started = self._clock()
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """See `Recorder`."""
+        with self.lock:
+            self.running[trial.number] = Running(trial)
+
+    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+        """See `Recorder`."""
+        with self.lock:
+            running = self.running[number]
+            running.signals, running.state = signals, verdict.state
+
+    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+        """See `Recorder`."""
+
+    def end_trial(self, ending: Ending) -> None:
+        """See `Recorder`."""
+        with self.lock:
+            trial = self.running.pop(ending.number).trial
+            self.outcomes[ending.outcome] += 1
+            value = ending.objective
+            if ending.outcome is Outcome.COMPLETED and value is not None and self._improves(value):
+                self.best = (trial, value)
+
+    def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        """See `Recorder`."""
+
+    def close(self) -> None:
+        """See `Recorder`."""
+
+    def _improves(self, value: float) -> bool:
+        if self.best is None or self.sweep is None:
+            return True
+        return value < self.best[1] if self.sweep.direction == "min" else value > self.best[1]
+
+
+def show_time(seconds: float) -> str:
+    """`1:05` or `2:03:04`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def show_value(value: object) -> str:
+    """A parameter's value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def show_settings(values: Mapping[str, object]) -> str:
+    """`loss=hinge d_lr=0.001 …`; what is off or does not apply is left out."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return " ".join(f"{name}={show_value(value)}" for name, value in given.items())
+
+
+def show_js(js: float | None) -> str:
+    """A JS bound as a share of log 2, where it saturates."""
+    return "–" if js is None else f"{js / LOG_2:.0%}"
+
+
+def show_number(value: float | None, digits: int = 3) -> str:
+    """A signal, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:.{digits}g}"

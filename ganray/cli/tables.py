@@ -1,0 +1,101 @@
+"""A finished sweep on the screen or in a file."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ganray.cli.board import show_js, show_number, show_settings
+from ganray.cli.live import STYLES
+from ganray.errors import GanrayError
+from ganray.summary import Frame, best_trial, rows, searched_columns, summarize
+from ganray.trial import Outcome
+
+PIPE_WIDTH = 120  # columns, where there is no terminal to ask
+
+
+def print_summary(name: str, tracking_uri: str | None) -> None:
+    """The sweep as a table on stdout, best trials first."""
+    frame = summarize(name, tracking_uri)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console.print(_headline(name, frame))
+    if not frame.empty:
+        console.print(_table(frame))
+    best = best_trial(frame)
+    if best is not None:
+        console.print(_best_line(best, frame), soft_wrap=True, highlight=False)
+
+
+def write_summary(name: str, tracking_uri: str | None, form: str, output: Path | None) -> None:
+    """The sweep's whole frame as csv, json or parquet; to stdout without a file.
+
+    Raises:
+        GanrayError: parquet to a terminal.
+    """
+    frame = summarize(name, tracking_uri)
+    if form == "parquet":
+        if output is None and sys.stdout.isatty():
+            raise GanrayError("parquet is no text; give --output FILE")
+        frame.attrs = {}  # pandas writes them as metadata that other readers warn about
+        frame.to_parquet(output if output is not None else sys.stdout.buffer)
+        return
+    if form == "csv":
+        text = frame.to_csv(index=False)
+    elif form == "json":
+        text = frame.to_json(orient="records", date_format="iso", double_precision=15) + "\n"
+    else:
+        console = Console(width=PIPE_WIDTH, record=True, file=io.StringIO())
+        console.print(_headline(name, frame), _table(frame))
+        text = console.export_text()
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _headline(name: str, frame: Frame) -> Text:
+    line = Text(name, style="bold")
+    line.append(f": {len(frame)} trials", style="default")
+    counts = frame["outcome"].value_counts()
+    for outcome in Outcome:
+        if counts.get(outcome.value, 0):
+            line.append(", ")
+            line.append(f"{counts[outcome.value]} {outcome.value}", style=STYLES[outcome])
+    running = int(frame["outcome"].isna().sum())
+    if running:
+        line.append(f", {running} running")
+    return line
+
+
+def _table(frame: Frame) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    columns = ("trial", "outcome", "at", frame.attrs["objective"], "modes", "JS/log 2")
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column == "outcome" else "right"
+        table.add_column(column, header_style="dim", justify=justify)
+    table.add_column("settings", header_style="dim")
+    ascending = frame.attrs["direction"] == "min"
+    for row in rows(frame.sort_values("objective", ascending=ascending)):
+        outcome, stopped = row["outcome"], row["stopped_at"]
+        table.add_row(
+            str(row["trial"]),
+            Text(outcome or "running", style=STYLES[Outcome(outcome)] if outcome else ""),
+            "" if stopped is None else f"{stopped:.0%}",
+            show_number(row["objective"]),
+            show_number(row["modes"], 2),
+            show_js(row["js"]),
+            show_settings({name: row[name] for name in searched_columns(frame)}),
+        )
+    return table
+
+
+def _best_line(best: dict[str, Any], frame: Frame) -> str:
+    modes, covered = show_number(best["modes"]), show_number(best["modes_covered"])
+    return (
+        f"\nBest: trial {best['trial']}, {frame.attrs['objective']} "
+        f"{show_number(best['objective'])}, {modes} effective modes, {covered} covered"
+    )

@@ -1,0 +1,44 @@
+"""`ganray train`: one trial in this process, a line a report."""
+
+from rich.console import Console
+
+from ganray.cli.board import show_js, show_number, show_settings
+from ganray.data.registry import load_dataset
+from ganray.spec.models import SweepSpec
+from ganray.trial import Signals, TrialConfig
+from ganray.tuning.session import Session, Workbench
+
+
+def train_one(spec: SweepSpec, trial: int | None) -> Signals:
+    """Train one trial and show its progress on stderr.
+
+    Args:
+        spec: the sweep.
+        trial: a trial of the recorded sweep to repeat; None: the file's fixed parameters, and what
+            they leave open from `search.first`.
+
+    Returns:
+        The last report's signals.
+    """
+    console = Console(stderr=True, highlight=False)
+    config = _config(spec, trial)
+    console.print(show_settings({n: getattr(config, n) for n in config.__slots__}), style="dim")
+    session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), config)
+    while True:
+        signals = session.next_report()
+        modes, good = show_number(signals.modes), show_number(signals.high_quality, 2)
+        console.print(
+            f"update {signals.update:>7}  distance {show_number(signals.distance):>8}  "
+            f"modes {modes:>5}  good {good:>5}  JS {show_js(signals.js):>4} of log 2"
+        )
+        if session.done or signals.nonfinite is not None:
+            return signals
+
+
+def _config(spec: SweepSpec, trial: int | None) -> TrialConfig:
+    if trial is None:
+        first = spec.search.first[0].given if spec.search.first else {}
+        return spec.trial_config(0, first)
+    from ganray.tuning.study import SweepStudy
+
+    return SweepStudy.load(spec).config(trial)

@@ -1,0 +1,76 @@
+"""A picture of samples, drawn in milliseconds: points over the real modes, or a grid of images."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ganray.data.dataset import Dataset, Samples
+
+SIZE = 480  # pixels
+GRID = 10  # images a side
+POINTS = 1_000
+# Okabe and Ito's palette: told apart with any colour vision
+BLUE, ORANGE, WHITE = (0, 114, 178), (230, 159, 0), (255, 255, 255)
+
+
+def draw(dataset: Dataset, samples: Samples) -> bytes:
+    """A PNG of generated samples, real data in orange beneath where they are points.
+
+    Args:
+        dataset: where the samples should come from.
+        samples: shape [N, 1], [N, 2] or [N, C, H, W]; values that are not finite are left out.
+    """
+    if len(dataset.shape) == 3:
+        image = _image_grid(samples)
+    elif dataset.shape == (1,):
+        image = _histogram(dataset.heldout[:, 0], samples[:, 0])
+    else:
+        image = _scatter(dataset.heldout[:POINTS, :2], samples[:POINTS, :2])
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def _scatter(real: Samples, fake: Samples) -> Image.Image:
+    low, high = real.min(), real.max()
+    margin = 0.2 * (high - low)
+    image = Image.new("RGB", (SIZE, SIZE), WHITE)
+    pen = ImageDraw.Draw(image)
+    for points, colour, radius in ((real, ORANGE, 4), (fake, BLUE, 1)):
+        unit = (points - (low - margin)) / (high - low + 2 * margin)
+        pixels = np.stack([unit[:, 0], 1.0 - unit[:, 1]], 1) * (SIZE - 1)
+        for x, y in pixels[np.isfinite(pixels).all(1)].clip(-9, SIZE + 9).tolist():
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    return image
+
+
+def _histogram(real: Samples, fake: Samples) -> Image.Image:
+    low, high = float(real.min()), float(real.max())
+    margin = 0.3 * (high - low)
+    edges = np.linspace(low - margin, high + margin, 61)
+    image = Image.new("RGB", (SIZE, SIZE), WHITE)
+    pen = ImageDraw.Draw(image)
+    heights = [np.histogram(v[np.isfinite(v)], edges)[0] / len(v) for v in (real, fake)]
+    scale = (SIZE - 40) / max(heights[0].max() * 1.5, 1e-9)
+    width = SIZE / 60
+    for index, height in enumerate(heights[0]):
+        top = SIZE - height * scale
+        pen.rectangle((index * width, top, (index + 1) * width - 1, SIZE), fill=ORANGE)
+    outline = [(i * width + width / 2, SIZE - 1 - h * scale) for i, h in enumerate(heights[1])]
+    pen.line(outline, fill=BLUE, width=3)
+    return image
+
+
+def _image_grid(samples: Samples) -> Image.Image:
+    images = np.nan_to_num(samples[: GRID * GRID], posinf=1.0, neginf=-1.0)
+    channels, height, width = images.shape[1:]
+    canvas = np.full((channels, GRID * (height + 1) + 1, GRID * (width + 1) + 1), 1.0, np.float32)
+    for index, picture in enumerate(images):
+        row, column = divmod(index, GRID)
+        top, left = row * (height + 1) + 1, column * (width + 1) + 1
+        canvas[:, top : top + height, left : left + width] = picture
+    pixels = ((canvas.clip(-1, 1) + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+    scale = max(1, SIZE // image.width)
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)

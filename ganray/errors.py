@@ -1,0 +1,59 @@
+"""What can go wrong, as one tree.
+
+GanrayError
+├── SpecError            the sweep file, or a value given in its place, is wrong (exit code 2)
+├── NameTakenError       a sweep of that name exists already (exit code 2)
+├── UnknownSweepError    no sweep of that name is recorded there (exit code 2)
+├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
+└── TrackingError        the tracking store cannot be read (exit code 1)
+
+A trial that diverges, crashes or is stopped raises none of these: how a trial ends is a result,
+recorded as its `Outcome`.
+"""
+
+from collections.abc import Sequence
+
+
+class GanrayError(Exception):
+    """Base of every error that ganray raises on purpose."""
+
+    exit_code = 1
+
+
+class SpecError(GanrayError):
+    """The sweep is not valid; carries every problem that was found.
+
+    Args:
+        problems: one line each, in the form `where: what; got; allowed`.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type["SpecError"], tuple[tuple[str, ...]]]:
+        return (type(self), (self.problems,))
+
+
+class NameTakenError(GanrayError):
+    """A sweep of that name exists already."""
+
+    exit_code = 2
+
+
+class UnknownSweepError(GanrayError):
+    """No sweep, or no trial of a sweep, is recorded under that name."""
+
+    exit_code = 2
+
+
+class ResourceError(GanrayError):
+    """The machine or cluster lacks what the sweep asks for."""
+
+    exit_code = 2
+
+
+class TrackingError(GanrayError):
+    """The tracking store cannot be read."""

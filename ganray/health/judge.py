@@ -1,0 +1,177 @@
+"""History → Verdict: arithmetic on plain records, the same at once or report by report."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+from ganray.health.rules import HealthRules
+from ganray.trial import LOG_2, Signals, State, Verdict
+
+Rule = Callable[[Sequence[Signals], HealthRules], Verdict | None]
+Test = Callable[[Signals, HealthRules], bool]
+
+
+def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
+    """What the reports so far say of a trial.
+
+    Args:
+        history: all reports of the trial, oldest first.
+        rules: the thresholds.
+
+    Returns:
+        The first that applies: diverged, warming up, collapsed, stalled, suspect, healthy.
+    """
+    if not history:
+        return Verdict(State.WARMING_UP, "no report yet")
+    for rule in (_diverged, _warming_up, _collapsed, _stalled):
+        verdict = rule(history, rules)
+        if verdict is not None:
+            return verdict
+    return Verdict(State.HEALTHY)
+
+
+def _diverged(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+    last = history[-1]
+    if last.nonfinite is not None:
+        return Verdict(State.DIVERGED, f"{last.nonfinite} not finite at update {last.update}")
+    since = _looks_dead_since(history, _is_exploded, _is_exploded, rules)
+    if since is None or _waits(since, last, rules):
+        return None
+    return Verdict(State.DIVERGED, f"samples reach {last.extent:.3g} times as far as real data")
+
+
+def _warming_up(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+    if _progress(history[-1], rules) < rules.warm_up:
+        return Verdict(State.WARMING_UP)
+    return None
+
+
+def _collapsed(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+    since = _looks_dead_since(history, _stays_below_exit, _has_few_modes, rules)
+    if since is None:
+        return None
+    numbers = _numbers(history[-1])
+    if _waits(since, history[-1], rules):
+        return Verdict(State.SUSPECT, f"few modes: {numbers}")
+    coming = _forecast(history, since, rules, "mode_ratio")
+    if coming is not None and coming >= rules.enough_modes:
+        return Verdict(State.SUSPECT, f"few modes, but gaining: {numbers}")
+    return Verdict(State.COLLAPSED, f"few modes since update {since}: {numbers}")
+
+
+def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+    since = _looks_dead_since(history, _stays_separable, _is_saturated, rules)
+    if since is None:
+        return None
+    numbers = _numbers(history[-1])
+    if _waits(since, history[-1], rules):
+        return Verdict(State.SUSPECT, f"JS saturated: {numbers}")
+    coming = _forecast(history, since, rules, "distance")
+    now = history[-1].distance
+    if coming is not None and now is not None and coming < (1.0 - rules.progress) * now:
+        return Verdict(State.SUSPECT, f"JS saturated, but samples improve: {numbers}")
+    return Verdict(State.STALLED, f"JS saturated since update {since}, no progress: {numbers}")
+
+
+def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
+    """Good samples of few kinds, or all samples at one point."""
+    if signals.diversity is not None and signals.diversity < rules.narrow:
+        return True
+    return _mode_ratio_below(signals, rules, rules.few_modes)
+
+
+def _stays_below_exit(signals: Signals, rules: HealthRules) -> bool:
+    """Once in the state, a trial leaves it only well above where it came in."""
+    return _has_few_modes(signals, rules) or _mode_ratio_below(signals, rules, rules.enough_modes)
+
+
+def _mode_ratio_below(signals: Signals, rules: HealthRules, level: float) -> bool:
+    """False where too few samples are good for the count to mean anything: that is no collapse."""
+    if signals.mode_ratio is None or (signals.high_quality or 0.0) < rules.counted_quality:
+        return False
+    return signals.mode_ratio < level
+
+
+def _is_exploded(signals: Signals, rules: HealthRules) -> bool:
+    return signals.extent is not None and signals.extent > rules.exploded
+
+
+def _is_saturated(signals: Signals, rules: HealthRules) -> bool:
+    """Real and generated are told apart almost always, and the samples are still far off."""
+    return _js_above(signals, rules, rules.saturated)
+
+
+def _stays_separable(signals: Signals, rules: HealthRules) -> bool:
+    return _js_above(signals, rules, rules.separable)
+
+
+def _js_above(signals: Signals, rules: HealthRules, level: float) -> bool:
+    """By D or by the probe; a sharp D with samples that are near real data is no stall."""
+    bounds = [js for js in (signals.js, signals.probe_js) if js is not None]
+    far = signals.distance is not None and signals.distance >= rules.still_far
+    return far and bool(bounds) and max(bounds) >= level * LOG_2
+
+
+def _looks_dead_since(
+    history: Sequence[Signals], stays: Test, enters: Test, rules: HealthRules
+) -> int | None:
+    """The update at which the present spell of looking dead began.
+
+    Args:
+        stays: what every report of the spell must pass: the exit level.
+        enters: what its first report must pass.
+
+    Returns:
+        None if the trial is in no such spell.
+    """
+    since = None
+    for signals in reversed(history):
+        if not stays(signals, rules):
+            break
+        if enters(signals, rules):
+            since = signals.update
+    return since
+
+
+def _waits(since: int, last: Signals, rules: HealthRules) -> bool:
+    """Whether it is too early, in the trial or in the spell, to give it up."""
+    too_early = _progress(last, rules) < rules.earliest
+    return too_early or (last.update - since) < rules.patience * rules.budget
+
+
+def _forecast(
+    history: Sequence[Signals], since: int, rules: HealthRules, signal: str
+) -> float | None:
+    """Where a signal will be at the end of the budget, if its trend of the last `patience` holds.
+
+    The trend is the median of the slopes between all pairs of reports (Theil 1950; Sen 1968), which
+    one odd report does not bend.
+    """
+    start = max(since, history[-1].update - rules.patience * rules.budget)
+    points = [
+        (s.update, v)
+        for s in history
+        if s.update >= start and (v := getattr(s, signal)) is not None
+    ]
+    if not points:
+        return None
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
+    slope = statistics.median(slopes) if slopes else 0.0
+    return float(points[-1][1] + slope * (rules.budget - points[-1][0]))
+
+
+def _progress(signals: Signals, rules: HealthRules) -> float:
+    return signals.update / rules.budget
+
+
+def _numbers(signals: Signals) -> str:
+    """JS and the mode count stand in every reason, whichever rule spoke."""
+    shown = {
+        "modes": (signals.modes, "{:.1f}"),
+        "JS": (None if signals.js is None else signals.js / LOG_2, "{:.0%} of log 2"),
+        "probe JS": (None if signals.probe_js is None else signals.probe_js / LOG_2, "{:.0%}"),
+        "distance": (signals.distance, "{:.2f}"),
+    }
+    return ", ".join(
+        f"{name} {text.format(value)}" for name, (value, text) in shown.items() if value is not None
+    )

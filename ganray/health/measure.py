@@ -1,0 +1,202 @@
+"""Snapshot → Signals: everything that a report says of a trial.
+
+A `Bench` holds what depends on the data set alone and is shared by all trials of a process; a
+`Meter` measures one trial.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganray.data.dataset import Dataset, Samples
+from ganray.gan.networks import build_networks, latents
+from ganray.gan.trainer import Snapshot
+from ganray.health import scores
+from ganray.trial import Signals, derive_seed
+
+SAMPLES = 1_000
+UNTRAINED = 3  # generators whose median distance is the anchor 1
+
+
+class Bench:
+    """The real side of every measurement: held-out samples, their distances, the two anchors.
+
+    Args:
+        dataset: what trials train on.
+        networks: options of `build_networks`, for the untrained anchor.
+    """
+
+    def __init__(self, dataset: Dataset, networks: Mapping[str, object]) -> None:
+        self.dataset = dataset
+        self.networks = networks
+        count = min(SAMPLES, len(dataset.heldout), len(dataset.train))
+        self.count = count - count % 2  # halves of equal size
+        self.heldout = torch.tensor(dataset.heldout[: self.count])
+        self.train = torch.tensor(dataset.train[: self.count])
+        distances = scores.pairwise_distances(self.heldout, self.heldout)
+        self.spread = scores.mean_between(distances)
+        self.nearest = scores.nearest_within(distances)
+        self.directions = scores.projections(math.prod(dataset.shape))
+        self.projected = scores.sorted_projections(self.heldout, self.directions)
+        self.centre = self.heldout.mean(0)
+        self.reach = float((self.heldout - self.centre).abs().max())
+        real = dataset.counter.classify(dataset.heldout)
+        self.mode_counts = np.bincount(real.mode[real.good], minlength=dataset.counter.modes)
+        self.real_modes = scores.effective_number(self.mode_counts)
+        self.real_anchor = self.distances(self.train)
+        self._untrained: dict[int, tuple[float, float]] = {}
+
+    def distances(self, samples: Tensor) -> tuple[float, float]:
+        """Energy distance and sliced Wasserstein-1 of samples [count, ...] to held-out data."""
+        cross = scores.pairwise_distances(self.heldout, samples)
+        within = scores.mean_between(scores.pairwise_distances(samples, samples))
+        energy = scores.energy_distance(float(cross.mean()), self.spread, within)
+        projected = scores.sorted_projections(samples, self.directions)
+        return energy, scores.sliced_wasserstein(projected, self.projected)
+
+    def untrained_anchor(self, latent_dim: int) -> tuple[float, float]:
+        """The median distances of untrained generators: the same for every trial of a sweep."""
+        if latent_dim not in self._untrained:
+            found = [
+                self.distances(self._untrained_samples(latent_dim, i)) for i in range(UNTRAINED)
+            ]
+            energy, sliced = (statistics.median(values) for values in zip(*found, strict=True))
+            self._untrained[latent_dim] = (energy, sliced)
+        return self._untrained[latent_dim]
+
+    def latents(self, latent_dim: int) -> Tensor:
+        """The fixed latents that every measurement of a trial uses, shape [count, latent_dim]."""
+        rng = torch.Generator().manual_seed(derive_seed("measure", latent_dim))
+        return latents(self.count, latent_dim, rng)
+
+    @torch.no_grad()
+    def _untrained_samples(self, latent_dim: int, index: int) -> Tensor:
+        seed = derive_seed("untrained", index)
+        generator = build_networks(self.networks, self.dataset.shape, latent_dim, seed).generator
+        samples: Tensor = generator.eval()(self.latents(latent_dim))
+        return samples
+
+
+class Meter:
+    """Measures one trial, report by report.
+
+    Args:
+        bench: the real side.
+        latent_dim: of the trial's latents.
+    """
+
+    def __init__(self, bench: Bench, latent_dim: int) -> None:
+        self._bench = bench
+        self._latents = bench.latents(latent_dim)
+        self._untrained = bench.untrained_anchor(latent_dim)
+        self._previous: Tensor | None = None
+
+    @property
+    def samples(self) -> Samples:
+        """The samples last measured, shape [count, ...]."""
+        if self._previous is None:
+            raise ValueError("nothing was measured yet")
+        return self._previous.numpy()
+
+    def measure(self, snapshot: Snapshot) -> Signals:
+        """All signals of one snapshot. What is not defined, or not finite, is None."""
+        start = time.perf_counter()
+        samples = snapshot.generate(self._latents).float().cpu()
+        values = _of_training(snapshot)
+        nonfinite = snapshot.nonfinite
+        if not torch.isfinite(samples).all():
+            nonfinite = nonfinite or "samples"
+        if nonfinite is None:
+            values |= self._of_samples(samples) | self._of_discriminator(snapshot, samples)
+        self._previous = samples
+        return Signals(
+            update=snapshot.update,
+            d_updates=snapshot.d_updates,
+            g_updates=snapshot.g_updates,
+            images=snapshot.images,
+            seconds=snapshot.seconds,
+            nonfinite=nonfinite,
+            measure_seconds=time.perf_counter() - start,
+            **{name: _finite(value) for name, value in values.items()},
+        )
+
+    def _of_samples(self, samples: Tensor) -> dict[str, float | None]:
+        bench = self._bench
+        cross = scores.pairwise_distances(bench.heldout, samples)
+        within = scores.pairwise_distances(samples, samples)
+        spread = scores.mean_between(within)
+        energy = scores.energy_distance(float(cross.mean()), bench.spread, spread)
+        projected = scores.sorted_projections(samples, bench.directions)
+        sliced = scores.sliced_wasserstein(projected, bench.projected)
+        real, fake = scores.nearest_neighbour_scores(
+            cross, bench.nearest, scores.nearest_within(within)
+        )
+        values: dict[str, float | None] = {
+            "distance": _between(energy, bench.real_anchor[0], self._untrained[0]),
+            "sliced_distance": _between(sliced, bench.real_anchor[1], self._untrained[1]),
+            "energy_distance": energy,
+            "sliced_wasserstein": sliced,
+            "probe_js": scores.js_bound(real, fake),
+            "probe_auc": scores.auc(real, fake),
+            "diversity": spread / bench.spread,
+            "extent": float((samples - bench.centre).abs().max()) / bench.reach,
+        }
+        if self._previous is not None:
+            motion = (samples - self._previous).flatten(1).norm(dim=1).mean()
+            values["velocity"] = float(motion) / bench.spread
+        return values | self._of_modes(samples)
+
+    def _of_modes(self, samples: Tensor) -> dict[str, float | None]:
+        bench = self._bench
+        found = bench.dataset.counter.classify(samples.numpy())
+        counts = np.bincount(found.mode[found.good], minlength=bench.dataset.counter.modes)
+        modes = scores.effective_number(counts)
+        return {
+            "modes": modes,
+            "mode_ratio": modes / bench.real_modes,
+            "modes_covered": float(scores.covered(counts, len(samples))),
+            "high_quality": float(found.good.mean()),
+            "mode_kl": scores.histogram_kl(counts, bench.mode_counts),
+        }
+
+    def _of_discriminator(self, snapshot: Snapshot, samples: Tensor) -> dict[str, float | None]:
+        bench = self._bench
+        banks = torch.cat([bench.heldout, samples, bench.train[: bench.count // 2]])
+        logits = snapshot.discriminate(banks).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            return {}
+        real, fake, train = np.split(logits, [bench.count, 2 * bench.count])
+        gap = float(train.mean() - fake.mean())
+        return {
+            "js": scores.js_bound(real, fake),
+            "auc": scores.auc(real, fake),
+            "overfit_gap": float(train.mean() - real.mean()) / gap if gap else None,
+        }
+
+
+def _of_training(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "d_loss": snapshot.d.loss,
+        "g_loss": snapshot.g.loss,
+        "d_grad_norm": snapshot.d.grad_norm,
+        "g_grad_norm": snapshot.g.grad_norm,
+        "d_clipped": snapshot.d.clipped,
+        "g_clipped": snapshot.g.clipped,
+        "updates_per_second": snapshot.updates_per_second,
+    }
+
+
+def _between(value: float, real: float, untrained: float) -> float | None:
+    """`value` on the scale where real data are 0 and an untrained generator is 1."""
+    width = untrained - real
+    return (value - real) / width if width > 0 else None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

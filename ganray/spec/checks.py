@@ -1,0 +1,99 @@
+"""Rules that concern several parts of a sweep at once."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ganray.spec.parameters import Trainer
+from ganray.spec.problems import Problem
+from ganray.spec.space import Choices, Range
+
+IMAGE_DATA = ("digits",)
+
+Parts = Mapping[str, Any]
+
+
+def problems(parts: Parts) -> list[Problem]:
+    """Every way in which valid parts contradict one another.
+
+    Args:
+        parts: the valid parts of a sweep by name; a rule whose parts are not all there is left out.
+    """
+    found: list[Problem] = []
+    if "search" in parts and "trainer" in parts:
+        found += _conditions(parts["search"].space.entries, parts["trainer"])
+    if "search" in parts:
+        found += _space(parts["search"])
+        found += _first(parts["search"])
+    if "networks" in parts and "data" in parts:
+        found += _networks(parts["networks"], parts["data"])
+    if "confirm" in parts and (parts["confirm"].top or parts["confirm"].seeds):
+        found.append(
+            Problem("confirm", "confirming runs are not built yet; leave top and seeds at 0")
+        )
+    return found
+
+
+def order(entries: Mapping[str, Choices | Range]) -> list[str]:
+    """The searched parameters, each after those that it depends on.
+
+    Raises:
+        ValueError: conditions that go round in a circle.
+    """
+    done: list[str] = []
+    left = dict(entries)
+    while left:
+        ready = [n for n, e in left.items() if not any(p in left for p in (e.when or {}))]
+        if not ready:
+            raise ValueError(" and ".join(sorted(left)))
+        done += ready
+        for name in ready:
+            del left[name]
+    return done
+
+
+def _space(search: Any) -> Iterator[Problem]:
+    if not search.space.entries:
+        yield Problem("search.space", "is empty; give at least one parameter to search")
+    if search.sampler == "grid":
+        for name, entry in search.space.entries.items():
+            if isinstance(entry, Range) and not entry.is_countable:
+                yield Problem(
+                    f"search.space.{name}",
+                    "a grid needs a list of choices or a range with a step",
+                )
+
+
+def _conditions(entries: Mapping[str, Choices | Range], trainer: Trainer) -> Iterator[Problem]:
+    for name, entry in entries.items():
+        for parent, values in (entry.when or {}).items():
+            where = f"search.space.{name}.when.{parent}"
+            if parent in entries:
+                for value in values:
+                    if not entries[parent].admits(value):
+                        yield Problem(where, f"{value!r} is not among the values of {parent}")
+            elif parent not in trainer.model_fields_set:
+                yield Problem(
+                    where, f"depends on {parent!r}, which is neither searched nor set under trainer"
+                )
+    try:
+        order(entries)
+    except ValueError as circle:
+        yield Problem("search.space", f"the conditions of {circle} go round in a circle")
+
+
+def _first(search: Any) -> Iterator[Problem]:
+    for index, point in enumerate(search.first):
+        for name, value in point.given.items():
+            entry = search.space.entries.get(name)
+            if entry is not None and not entry.admits(value):
+                yield Problem(
+                    f"search.first[{index}].{name}",
+                    f"{value!r} is outside search.space.{name}: {entry.describe()}",
+                )
+
+
+def _networks(networks: Any, data: Any) -> Iterator[Problem]:
+    if networks.name == "conv" and data.name not in IMAGE_DATA:
+        yield Problem(
+            "networks.name", f"conv needs images; {data.name} are vectors, which mlp is for"
+        )

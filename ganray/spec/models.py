@@ -1,0 +1,239 @@
+"""What a sweep is: the parts of a sweep file, with their types, limits and defaults.
+
+Each class is a part; unknown keys are errors. Rules that concern several parts are in `checks`.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ganray.spec import checks
+from ganray.spec.names import PrunerName, SamplerName
+from ganray.spec.parameters import Part, Seed, Share, Trainer
+from ganray.spec.space import Space
+from ganray.trial import SIGNALS, Direction, TrialConfig, derive_seed
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+class Gaussian1dData(Part):
+    """A normal distribution on the line."""
+
+    name: Literal["gaussian-1d"]
+    mean: float = 4.0
+    std: PositiveFloat = 1.25
+    train_size: PositiveInt = 50_000
+    seed: Seed = 0
+
+
+class RingData(Part):
+    """Equal Gaussians, evenly spaced on a circle."""
+
+    name: Literal["ring"]
+    modes: Annotated[int, Field(ge=2, le=1000)] = 8
+    std: PositiveFloat = 0.02
+    radius: PositiveFloat = 1.0
+    train_size: PositiveInt = 50_000
+    seed: Seed = 0
+
+
+class GridData(Part):
+    """Equal Gaussians on a square grid around 0."""
+
+    name: Literal["grid"]
+    modes: Annotated[int, Field(ge=4, le=10_000)] = 25
+    std: PositiveFloat = 0.05
+    spacing: PositiveFloat = 2.0
+    train_size: PositiveInt = 50_000
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _square(self) -> Self:
+        side = round(self.modes**0.5)
+        if side * side != self.modes:
+            raise PydanticCustomError(
+                "not_square",
+                f"modes must be a square number, such as 9, 16 or 25; got {self.modes}",
+            )
+        return self
+
+
+class DigitsData(Part):
+    """scikit-learn's handwritten digits: 1,797 real grey images of 8×8 pixels, ten modes."""
+
+    name: Literal["digits"]
+    seed: Seed = 0
+
+
+DataPart = Annotated[Gaussian1dData | RingData | GridData | DigitsData, Field(discriminator="name")]
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+class MlpNetworks(Part):
+    """Fully connected G and D, for any data."""
+
+    name: Literal["mlp"] = "mlp"
+    width: PositiveInt = 128
+    depth: PositiveInt = 2  # hidden layers
+
+
+class ConvNetworks(Part):
+    """A small convolutional pair, for images whose sides are multiples of 4."""
+
+    name: Literal["conv"]
+    width: PositiveInt = 32  # channels at full resolution
+
+
+NetworksPart = Annotated[MlpNetworks | ConvNetworks, Field(discriminator="name")]
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+class Search(Part):
+    """What is searched, and how."""
+
+    sampler: SamplerName = "tpe"
+    trials: PositiveInt = 20
+    concurrency: PositiveInt | Literal["auto"] = "auto"
+    seed: Seed = 0
+    first: list[Trainer] = Field(default_factory=list)
+    space: Space
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+def _known_signal(value: Any) -> Any:
+    if value not in SIGNALS:
+        raise PydanticCustomError("unknown_name", "", {"known": sorted(SIGNALS)})
+    return value
+
+
+class Objective(Part):
+    """What the sampler optimises: the median of the signal's last three reports."""
+
+    metric: Annotated[
+        str, BeforeValidator(_known_signal), WithJsonSchema({"enum": sorted(SIGNALS)})
+    ] = "distance"
+    mode: Direction | None = None  # None: the signal's own better direction
+
+    @model_validator(mode="after")
+    def _directed(self) -> Self:
+        if self.mode is None and SIGNALS[self.metric] is None:
+            raise PydanticCustomError(
+                "no_direction", f"{self.metric} has no better direction; add mode: min or mode: max"
+            )
+        return self
+
+    @property
+    def direction(self) -> Direction:
+        """`min` or `max`."""
+        mode = self.mode or SIGNALS[self.metric]
+        assert mode is not None, "checked at construction"
+        return mode
+
+
+class Prune(Part):
+    """Which trials are stopped early: first by health, then healthy ones by a stock pruner."""
+
+    risk: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    audit: Share = 0.0
+    then: PrunerName = "median"
+
+
+class Confirm(Part):
+    """How many of the best settings run again, each with how many new seeds."""
+
+    top: NonNegativeInt = 0
+    seeds: NonNegativeInt = 0
+
+
+class Budget(Part):
+    """`updates` and `reports` of one trial; `hours` and `failures` of the sweep."""
+
+    updates: PositiveInt = 10_000
+    reports: PositiveInt = 40
+    hours: PositiveFloat | None = None
+    failures: NonNegativeInt = 5  # crashed trials that a sweep takes before it ends
+
+    @model_validator(mode="after")
+    def _enough_updates(self) -> Self:
+        if self.reports > self.updates:
+            raise PydanticCustomError(
+                "reports",
+                f"reports {self.reports} is more than updates {self.updates}; "
+                "a report needs at least one update",
+            )
+        return self
+
+    def report_updates(self) -> list[int]:
+        """The update after which each report is made; the last is the full budget."""
+        return [self.updates * (i + 1) // self.reports for i in range(self.reports)]
+
+
+class Resources(Part):
+    """What one trial takes. `gpu: auto` is a share of a GPU if there are GPUs, else none."""
+
+    cpu: PositiveFloat = 1
+    gpu: NonNegativeFloat | Literal["auto"] = "auto"
+
+
+class Storage(Part):
+    """Where the study and the trials' files are; None: `~/ray_results`."""
+
+    study: str | None = None
+    results: str | None = None
+
+
+class Tracking(Part):
+    """The MLflow store; None: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db` here."""
+
+    uri: str | None = None
+    experiment: Annotated[str, Field(min_length=1)] = "ganray"
+
+
+class SweepSpec(Part):
+    """One sweep: one YAML file, one Optuna study, one parent MLflow run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+    description: str | None = None
+    data: DataPart
+    networks: NetworksPart = MlpNetworks()
+    trainer: Trainer = Trainer()
+    search: Search
+    objective: Objective = Objective()
+    prune: Prune | None = Prune()  # None: nothing is stopped early but what is not finite
+    confirm: Confirm = Confirm()
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+    storage: Storage = Storage()
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        problems = checks.problems(dict(self))
+        if problems:
+            raise PydanticCustomError("parts", "; ".join(map(str, problems)))
+        return self
+
+    def to_json(self) -> str:
+        """What was given, no defaults; `SweepSpec.model_validate_json` reads it back equal."""
+        return self.model_dump_json(exclude_unset=True)
+
+    def trial_config(self, number: int, params: dict[str, Any]) -> TrialConfig:
+        """The whole configuration of trial `number`: file, searched values, a seed of its own."""
+        seed = {"seed": derive_seed(self.search.seed, number, "train")}
+        return TrialConfig(**{**seed, **self.trainer.given, **params})

@@ -1,0 +1,159 @@
+"""A problem in a sweep file, told as: where, what, what was given, what is allowed."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+Loc = Sequence[int | str]
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "model_attributes": "a mapping",
+}
+_LIMITS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem, with the path of the value that it is about."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}" if self.path else self.text
+
+
+def unknown(what: str, got: Any, known: Iterable[str]) -> str:
+    """The text for a name that is none of the known ones, with the nearest of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(got), names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return f"unknown {what} {got!r}{hint} Known: {', '.join(names)}"
+
+
+def from_pydantic(
+    errors: Iterable[ErrorDetails], raw: Any, model: type[BaseModel]
+) -> list[Problem]:
+    """pydantic's errors in ganray's words.
+
+    Args:
+        errors: as `ValidationError.errors()` gives them.
+        raw: what was validated; paths are those that can be followed in it.
+        model: the model that it was validated against.
+    """
+    return [Problem(_path(e["loc"], raw), _text(e, raw, model)) for e in errors]
+
+
+def path_of(loc: Loc) -> str:
+    """`search.space.loss[1]` from its steps."""
+    text = ""
+    for step in loc:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def _follow(loc: Loc, raw: Any) -> list[int | str]:
+    """The steps of `loc` that exist in `raw`: pydantic's own tags of unions are not in the file."""
+    steps: list[int | str] = []
+    for step in loc:
+        inside = isinstance(raw, Mapping) and step in raw
+        if inside or (isinstance(raw, list) and isinstance(step, int) and step < len(raw)):
+            steps.append(step)
+            raw = raw[step]
+    return steps
+
+
+def _path(loc: Loc, raw: Any) -> str:
+    return path_of(_follow(loc, raw))
+
+
+def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
+    kind, got, context = error["type"], error["input"], error.get("ctx", {})
+    loc = error["loc"]
+    name = next((str(s) for s in reversed(_follow(loc, raw)) if isinstance(s, str)), "value")
+    match kind:
+        case "extra_forbidden":
+            return unknown("key", loc[-1], _keys_beside(loc, model))
+        case "missing":
+            return f"{loc[-1]} is missing"
+        case "literal_error":
+            return unknown(name, got, _quoted(context["expected"]))
+        case "union_tag_invalid":
+            return unknown(name, context["tag"], _quoted(context["expected_tags"]))
+        case "union_tag_not_found":
+            return f"{_quoted(context['discriminator'])[0]} is missing"
+        case "unknown_name":
+            return unknown(name, got, context["known"])
+        case "string_pattern_mismatch":
+            return f"must be letters, digits, - and _, and at most 100 of them; got {got!r}"
+        case "too_short":
+            return f"is empty; give at least {context['min_length']}"
+    return _limit_or_type(kind, got, context) or error["msg"]
+
+
+def _limit_or_type(kind: str, got: Any, context: dict[str, Any]) -> str:
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"must be {words} {context[key]:g}; got {got!r}"
+    expected = _TYPES.get(kind.removesuffix("_type"))
+    return f"must be {expected}; got {got!r}" if expected else ""
+
+
+def _quoted(text: str) -> list[str]:
+    """The names in pydantic's `'a', 'b' or 'c'`."""
+    return text.split("'")[1::2]
+
+
+def _keys_beside(loc: Loc, model: type[BaseModel]) -> list[str]:
+    """The keys that are allowed where `loc` ends: read off the JSON schema, as users see it."""
+    schema = model.model_json_schema()
+    node = schema
+    for step in loc[:-1]:
+        node = _step(_resolve(node, schema), step, schema)
+    return list(_resolve(node, schema).get("properties", {}))
+
+
+def _step(node: dict[str, Any], step: int | str, schema: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(step, int):
+        items: dict[str, Any] = node.get("items", {})
+        return items
+    for option in [node, *(_resolve(o, schema) for o in _options(node))]:
+        properties = option.get("properties", {})
+        if step in properties:
+            found: dict[str, Any] = properties[step]
+            return found
+    return next((o for o in _options(node) if _is_tagged(_resolve(o, schema), str(step))), node)
+
+
+def _options(node: dict[str, Any]) -> list[dict[str, Any]]:
+    options: list[dict[str, Any]] = node.get("oneOf", node.get("anyOf", []))
+    return options
+
+
+def _is_tagged(option: dict[str, Any], tag: str) -> bool:
+    """Whether a union's option is the one that pydantic calls `tag`."""
+    const = option.get("properties", {}).get("name", {}).get("const")
+    return const == tag or str(option.get("title", "")).lower().startswith(f"{tag}_")
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in node:
+        resolved: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return resolved
+    return node

@@ -1,0 +1,303 @@
+"""Writes a sweep to MLflow: one thread, in batches, never in the sweep's way.
+
+The sweep's own thread only puts events into a queue. While the store is away the queue grows and
+the writer tries again; the study has every report, so nothing depends on the queue.
+"""
+
+import io
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ganray.tracking import schema
+from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.store import open_client
+from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, State, Verdict, best_values
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+log = logging.getLogger("ganray.tracking")
+
+FLUSH_SECONDS = 1.0
+BATCH = 1_000  # metrics in one `log_batch`: the server's limit
+GRACE_SECONDS = 60.0  # that `close` waits for a store which is away
+LONGEST_PAUSE = 10.0
+PERMANENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
+
+Write = Callable[["_Writer"], None]
+
+
+class MlflowRecorder:
+    """A `Recorder` that writes to an MLflow store.
+
+    Args:
+        uri: of the store.
+        experiment: the experiment's name; made if it is not there.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._writer = _Writer(uri, experiment)
+        self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
+        self._thread.start()
+
+    def start_sweep(self, sweep: SweepRecord) -> None:
+        """See `Recorder`."""
+        self._queue.put(lambda writer: writer.start_sweep(sweep))
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """See `Recorder`."""
+        now = _now()
+        self._queue.put(lambda writer: writer.start_trial(trial, now))
+
+    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+        """See `Recorder`."""
+        now = _now()
+        self._queue.put(lambda writer: writer.report(number, signals, verdict, now))
+
+    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+        """See `Recorder`."""
+        self._queue.put(lambda writer: writer.picture(number, update, load))
+
+    def end_trial(self, ending: Ending) -> None:
+        """See `Recorder`."""
+        now = _now()
+        self._queue.put(lambda writer: writer.end_trial(ending, now))
+
+    def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        """See `Recorder`."""
+        outcomes = dict(outcomes)
+        self._queue.put(lambda writer: writer.end_sweep(outcomes, cancelled=cancelled))
+
+    def close(self) -> None:
+        """Deliver what is left; gives up after a minute if the store is away, and says so."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            for write in self._drain():
+                if write is None:
+                    open_ = False
+                else:
+                    self._deliver(write)
+            self._deliver(lambda writer: writer.flush())
+        if self._lost:
+            log.warning(
+                "the tracking store was away: %d records did not reach it; the study has them",
+                self._lost,
+            )
+
+    _lost = 0
+    _gives_up_at = float("inf")
+
+    def _drain(self) -> list[Write | None]:
+        """All that came within the flush time, so that reports are sent together."""
+        writes = [self._queue.get()]
+        end = time.monotonic() + FLUSH_SECONDS
+        while not self._closing.is_set() and (left := end - time.monotonic()) > 0:
+            try:
+                writes.append(self._queue.get(timeout=left))
+            except queue.Empty:
+                break
+        while not self._queue.empty():
+            writes.append(self._queue.get())
+        return writes
+
+    def _deliver(self, write: Write) -> None:
+        """Try until it works, or is hopeless, or closing has taken too long."""
+        pause = 0.25
+        while True:
+            try:
+                return write(self._writer)
+            except Exception as error:
+                if _is_permanent(error):
+                    self._lost += 1
+                    log.warning("MLflow refused a record: %s", error)
+                    return None
+                log.info("MLflow is away (%s); trying again", error)
+            if self._closing.is_set():
+                self._gives_up_at = min(self._gives_up_at, time.monotonic() + GRACE_SECONDS)
+            if time.monotonic() > self._gives_up_at:
+                self._lost += 1
+                return None
+            self._closing.wait(pause) if not self._closing.is_set() else time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+class _Writer:
+    """What the thread does, in order; every method may be repeated after it failed half-way."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._opened: MlflowClient | None = None
+        self._experiment_id = ""
+        self._sweep: SweepRecord | None = None
+        self._parent = ""
+        self._resumed = False
+        self._runs: dict[int, str] = {}
+        self._states: dict[int, State] = {}
+        self._pending: dict[str, list[Metric]] = {}
+
+    def start_sweep(self, sweep: SweepRecord) -> None:
+        self._sweep = sweep
+        client = self._client
+        found = client.get_experiment_by_name(self._experiment)
+        self._experiment_id = (
+            found.experiment_id if found else client.create_experiment(self._experiment)
+        )
+        self._parent = self._find(sweep=sweep.name) or self._create_parent(sweep)
+        client.log_text(self._parent, sweep.sweep_file, "sweep.yaml")
+        client.log_dict(self._parent, dict(sweep.environment), "environment.json")
+        self._log_params(self._parent, sweep.params)
+
+    def start_trial(self, trial: TrialRecord, now: int) -> None:
+        run_id = self._runs.get(trial.number) or (
+            self._find(sweep=self._name, trial=trial.number) if self._resumed else None
+        )
+        if run_id is None:
+            tags = {
+                schema.KIND: "trial",
+                schema.SWEEP: self._name,
+                schema.TRIAL: str(trial.number),
+                schema.PHASE: "search",
+                schema.PARENT: self._parent,
+            }
+            run_id = self._create(_run_name(trial), tags, now)
+        self._runs[trial.number] = run_id
+        self._log_params(run_id, trial.params)
+
+    def report(self, number: int, signals: Signals, verdict: Verdict, now: int) -> None:
+        if self._states.get(number) is not verdict.state:
+            self._client.set_tag(self._runs[number], schema.STATE, verdict.state.value)
+            self._states[number] = verdict.state
+        names = (*COUNTERS, *SIGNALS)
+        values = {name: getattr(signals, name) for name in names}
+        self._add_metrics(number, values, signals.update, now)
+
+    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+        from PIL import Image
+
+        try:
+            image = Image.open(io.BytesIO(load()))
+        except OSError as error:
+            log.warning("the picture of trial %d at update %d is lost: %s", number, update, error)
+            return
+        self._client.log_image(
+            self._runs[number], image, key="samples", step=update, synchronous=True
+        )
+
+    def end_trial(self, ending: Ending, now: int) -> None:
+        assert self._sweep is not None, "the sweep starts before its trials end"
+        run_id = self._runs[ending.number]
+        update = ending.history[-1].update if ending.history else 0
+        values: dict[str, float | None] = {
+            schema.OBJECTIVE: ending.objective,
+            schema.STOPPED_AT: update / self._sweep.updates,
+            schema.GPU_HOURS: ending.wall_seconds * self._sweep.gpus_per_trial / 3600.0,
+        }
+        best = best_values(ending.history)
+        values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
+        self._add_metrics(ending.number, values, update, now)
+        self.flush()
+        for key, value in (
+            (schema.OUTCOME, ending.outcome.value),
+            (schema.REASON, ending.reason),
+            (schema.AUDITED, str(ending.audited).lower()),
+        ):
+            self._client.set_tag(run_id, key, value)
+        self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
+
+    def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        self.flush()
+        for outcome in Outcome:
+            count = sum(found is outcome for found in outcomes.values())
+            self._client.log_metric(self._parent, f"trials_{outcome.value}", count)
+        self._client.set_terminated(self._parent, "KILLED" if cancelled else "FINISHED")
+
+    def flush(self) -> None:
+        for run_id, metrics in list(self._pending.items()):
+            while metrics:
+                self._client.log_batch(run_id, metrics=metrics[:BATCH])
+                del metrics[:BATCH]
+            del self._pending[run_id]
+
+    @property
+    def _client(self) -> "MlflowClient":
+        if self._opened is None:
+            self._opened = open_client(self._uri)
+        return self._opened
+
+    @property
+    def _name(self) -> str:
+        assert self._sweep is not None, "the sweep starts first"
+        return self._sweep.name
+
+    def _create_parent(self, sweep: SweepRecord) -> str:
+        tags = {
+            schema.KIND: "sweep",
+            schema.SWEEP: sweep.name,
+            schema.SEARCHED: ",".join(sweep.searched),
+            schema.OBJECTIVE_METRIC: f"{sweep.direction} {sweep.objective}",
+        }
+        if sweep.description:
+            tags[schema.NOTE] = sweep.description
+        return self._create(sweep.name, tags, _now())
+
+    def _create(self, name: str, tags: dict[str, str], now: int) -> str:
+        run = self._client.create_run(self._experiment_id, now, tags, name)
+        run_id: str = run.info.run_id
+        return run_id
+
+    def _find(self, *, sweep: str, trial: int | None = None) -> str | None:
+        """The run of a sweep or of a trial that an earlier start of the sweep has made."""
+        where = f"tags.`{schema.SWEEP}` = '{sweep}'"
+        kind = "sweep" if trial is None else "trial"
+        where += f" and tags.`{schema.KIND}` = '{kind}'"
+        if trial is not None:
+            where += f" and tags.`{schema.TRIAL}` = '{trial}'"
+        runs = self._client.search_runs([self._experiment_id], where, max_results=1)
+        if not runs:
+            return None
+        self._resumed = True
+        run_id: str = runs[0].info.run_id
+        return run_id
+
+    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        values = [Param(key, schema.to_text(value)) for key, value in params.items()]
+        self._client.log_batch(run_id, params=values)
+
+    def _add_metrics(
+        self, number: int, values: Mapping[str, float | None], step: int, now: int
+    ) -> None:
+        from mlflow.entities import Metric
+
+        self._pending.setdefault(self._runs[number], []).extend(
+            Metric(key, value, now, step) for key, value in values.items() if value is not None
+        )
+
+
+def _run_name(trial: TrialRecord) -> str:
+    """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's."""
+    params = trial.params
+    return f"{trial.number} {params['loss']} {params['d_steps']}:{params['g_steps']}"
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _is_permanent(error: Exception) -> bool:
+    return getattr(error, "error_code", None) in PERMANENT

@@ -1,0 +1,127 @@
+"""Reads sweeps back from MLflow, with the types that they had."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ganray.errors import TrackingError, UnknownSweepError
+from ganray.tracking import schema
+from ganray.tracking.store import open_client, tracking_uri
+from ganray.trial import COUNTERS, SIGNALS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One trial as MLflow has it."""
+
+    number: int
+    run_id: str
+    phase: str
+    outcome: str | None  # None: it is still running
+    reason: str | None
+    audited: bool
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One sweep as MLflow has it, with its trials in the order of their numbers."""
+
+    name: str
+    run_id: str
+    status: str
+    searched: tuple[str, ...]
+    objective: str
+    direction: str
+    trials: tuple[TrialRow, ...]
+
+
+def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
+    """Read a sweep and all its trials, without their histories.
+
+    Raises:
+        UnknownSweepError: the store has no sweep of that name.
+        TrackingError: the store cannot be read.
+    """
+    client, store = _client(uri)
+    parents = list(_search(client, name, "sweep"))
+    if not parents:
+        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {store}")
+    parent = parents[0]
+    direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
+    searched = parent.data.tags.get(schema.SEARCHED, "")
+    trials = sorted((_row(run) for run in _search(client, name, "trial")), key=lambda t: t.number)
+    return SweepRow(
+        name=name,
+        run_id=parent.info.run_id,
+        status=parent.info.status,
+        searched=tuple(searched.split(",")) if searched else (),
+        objective=objective,
+        direction=direction,
+        trials=tuple(trials),
+    )
+
+
+def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]:
+    """Every report of every trial: `trial`, `update` and the signals that it has."""
+    client, _ = _client(uri)
+    for trial in fetch_sweep(name, uri).trials:
+        reports: dict[int, dict[str, Any]] = {}
+        for signal in (*COUNTERS, *SIGNALS):
+            if signal in trial.metrics:
+                for metric in client.get_metric_history(trial.run_id, signal):
+                    row = reports.setdefault(metric.step, {"trial": trial.number})
+                    row |= {"update": metric.step, signal: metric.value}
+        yield from (reports[update] for update in sorted(reports))
+
+
+def _client(uri: str | None) -> tuple["MlflowClient", str]:
+    store = tracking_uri(uri)
+    return open_client(store), store
+
+
+def _search(client: "MlflowClient", name: str, kind: str) -> Iterator["Run"]:
+    from mlflow.exceptions import MlflowException
+
+    where = f"tags.`{schema.SWEEP}` = '{name}' and tags.`{schema.KIND}` = '{kind}'"
+    try:
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        token: str | None = None
+        while token != "":
+            page = client.search_runs(
+                experiments, where, max_results=PAGE, page_token=token or None
+            )
+            yield from page
+            token = page.token or ""
+    except MlflowException as error:
+        raise TrackingError(f"the tracking store cannot be read: {error}") from error
+
+
+def _row(run: "Run") -> TrialRow:
+    tags = run.data.tags
+    return TrialRow(
+        number=int(tags[schema.TRIAL]),
+        run_id=run.info.run_id,
+        phase=tags.get(schema.PHASE, "search"),
+        outcome=tags.get(schema.OUTCOME),
+        reason=tags.get(schema.REASON),
+        audited=tags.get(schema.AUDITED) == "true",
+        params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
+        metrics=dict(run.data.metrics),
+        started=_time(run.info.start_time),
+        ended=_time(run.info.end_time),
+    )
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000.0, UTC) if milliseconds else None

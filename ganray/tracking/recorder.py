@@ -1,0 +1,105 @@
+"""What a sweep tells to whoever records or shows it, and a recorder that only remembers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ganray.trial import Ending, Outcome, Signals, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """A sweep, as it is recorded when it starts."""
+
+    name: str
+    description: str | None
+    sweep_file: str  # YAML
+    objective: str
+    direction: str
+    searched: Sequence[str]
+    updates: int  # of a full trial
+    trials: int
+    gpus_per_trial: float
+    params: Mapping[str, Any]  # data, networks, sampler … by dotted name
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """A trial, as it is recorded when it starts."""
+
+    number: int
+    params: Mapping[str, Any]  # the whole configuration
+    searched: Mapping[str, Any]
+
+
+class Recorder(Protocol):
+    """Hears of everything that happens to a sweep, in order, from one thread.
+
+    No method blocks for long or raises: a sweep never waits for its record.
+    """
+
+    def start_sweep(self, sweep: SweepRecord) -> None:
+        """Called once, first."""
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """Called once for each trial."""
+
+    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+        """Called after each report of a running trial."""
+
+    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+        """Called with a way to read a PNG of samples, which may be far away."""
+
+    def end_trial(self, ending: Ending) -> None:
+        """Called once for each trial that was started."""
+
+    def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        """Called once, when no trial runs any more."""
+
+    def close(self) -> None:
+        """Called last; may take a while to deliver what is left."""
+
+
+@dataclass
+class MemoryRecorder:
+    """Remembers what it heard: for tests, and for sweeps that nobody tracks."""
+
+    sweep: SweepRecord | None = None
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    reports: dict[int, list[Signals]] = field(default_factory=dict)
+    verdicts: dict[int, list[Verdict]] = field(default_factory=dict)
+    pictures: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    endings: dict[int, Ending] = field(default_factory=dict)
+    outcomes: Mapping[int, Outcome] | None = None
+    cancelled: bool = False
+    closed: bool = False
+
+    def start_sweep(self, sweep: SweepRecord) -> None:
+        """See `Recorder`."""
+        self.sweep = sweep
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """See `Recorder`."""
+        self.trials[trial.number] = trial
+
+    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+        """See `Recorder`."""
+        self.reports.setdefault(number, []).append(signals)
+        self.verdicts.setdefault(number, []).append(verdict)
+
+    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+        """See `Recorder`."""
+        self.pictures.setdefault(number, {})[update] = load()
+
+    def end_trial(self, ending: Ending) -> None:
+        """See `Recorder`."""
+        self.endings[ending.number] = ending
+
+    def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        """See `Recorder`."""
+        self.outcomes, self.cancelled = outcomes, cancelled
+
+    def close(self) -> None:
+        """See `Recorder`."""
+        self.closed = True

@@ -1,0 +1,60 @@
+"""The names under which a sweep stands in MLflow, and the way of values into its text and back."""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final, get_args
+
+from ganray.trial import Outcome, TrialConfig
+
+KIND: Final = "ganray.kind"  # sweep | trial
+SWEEP: Final = "ganray.sweep"  # the sweep's name
+TRIAL: Final = "ganray.trial"  # the trial's number
+PHASE: Final = "ganray.phase"
+OUTCOME: Final = "ganray.outcome"
+STATE: Final = "ganray.state"  # what the judge says while the trial runs
+REASON: Final = "ganray.reason"
+AUDITED: Final = "ganray.audited"
+SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
+OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
+PARENT: Final = "mlflow.parentRunId"
+NOTE: Final = "mlflow.note.content"
+
+OBJECTIVE: Final = "objective"
+STOPPED_AT: Final = "stopped_at"
+GPU_HOURS: Final = "gpu_hours"
+BEST: Final = "best_"
+
+# How a trial's run ends, by outcome. Pruned trials are KILLED, as in MLflow's own Optuna storage.
+RUN_STATUS: Mapping[Outcome, str] = {
+    Outcome.COMPLETED: "FINISHED",
+    Outcome.COLLAPSED: "KILLED",
+    Outcome.STALLED: "KILLED",
+    Outcome.DIVERGED: "KILLED",
+    Outcome.OUTRANKED: "KILLED",
+    Outcome.CANCELLED: "KILLED",
+    Outcome.CRASHED: "FAILED",
+}
+
+_TYPES: Mapping[str, Any] = {f.name: f.type for f in fields(TrialConfig)}
+
+
+def is_text(parameter: str) -> bool:
+    """Whether a trial parameter is text, not a number."""
+    return _TYPES.get(parameter) is str
+
+
+def is_whole(parameter: str) -> bool:
+    """Whether a trial parameter is a whole number."""
+    kind = _TYPES.get(parameter)
+    return kind is int or int in get_args(kind)
+
+
+def to_text(value: Any) -> str:
+    """A parameter's value as MLflow keeps it: shortest text that reads back equal."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def from_text(parameter: str, text: str) -> Any:
+    """The value of a trial parameter, with its own type, from MLflow's text."""
+    return text if is_text(parameter) else ast.literal_eval(text)

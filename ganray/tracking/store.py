@@ -1,0 +1,26 @@
+"""Which MLflow store, and a client for it."""
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DEFAULT_URI = "sqlite:///mlflow.db"  # what a plain `mlflow ui` opens, too
+
+
+def tracking_uri(given: str | None = None) -> str:
+    """The store to use: the given one, else `MLFLOW_TRACKING_URI`, else a file here."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def open_client(uri: str) -> "MlflowClient":
+    """A client for one store; loads MLflow, which takes seconds."""
+    # its own retries hold a call for minutes; the recorder has better ones
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    return MlflowClient(tracking_uri=uri)

@@ -1,0 +1,174 @@
+"""The words that every layer shares: what a trial is, what is measured of it, how it ends.
+
+Standard library only, so that any part of ganray, and any machine, can speak them.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+LOG_2 = math.log(2.0)
+
+
+class Outcome(StrEnum):
+    """How a trial ended: the tag `ganray.outcome`, the same in Optuna, MLflow and the summary."""
+
+    COMPLETED = "completed"
+    COLLAPSED = "collapsed"
+    STALLED = "stalled"
+    DIVERGED = "diverged"
+    OUTRANKED = "outranked"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+class State(StrEnum):
+    """What the judge says of a trial that is still running."""
+
+    WARMING_UP = "warming_up"
+    HEALTHY = "healthy"
+    SUSPECT = "suspect"
+    COLLAPSED = "collapsed"
+    STALLED = "stalled"
+    DIVERGED = "diverged"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the judge advises to stop the trial."""
+        return self in {State.COLLAPSED, State.STALLED, State.DIVERGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judge's answer for one history, with the numbers that led to it."""
+
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialConfig:
+    """Everything that one trial's training depends on, beside data, networks and budget.
+
+    The names are those of the sweep file, Optuna, MLflow and the summary.
+    """
+
+    loss: str = "non_saturating"
+    d_steps: int = 1  # discriminator updates in a row
+    g_steps: int = 1  # generator updates in a row
+    weight_clip: float | None = None  # bound on each of D's weights; None: off
+    g_weight_clip: float | None = None
+    d_grad_clip: float | None = None  # bound on the L2 norm of D's gradient; None: off
+    g_grad_clip: float | None = None
+    d_lr: float = 2e-4
+    g_lr: float = 2e-4
+    optimizer: str = "adam"
+    beta1: float = 0.5  # Adam only
+    beta2: float = 0.999  # Adam only
+    batch_size: int = 128
+    latent_dim: int = 16
+    seed: int = 0
+
+
+Direction = Literal["min", "max"]
+
+
+def _signal(label: str, better: Direction | None = None) -> Any:
+    """A measured value: its label with the unit, and which direction is better, if either is."""
+    return field(default=None, metadata={"label": label, "better": better})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What is measured at one report. None means: not defined there, never a placeholder value.
+
+    Sample-based signals use a fixed latent bank against real samples that D never trains on.
+    """
+
+    update: int  # optimiser steps of either network so far: the step axis
+    d_updates: int
+    g_updates: int
+    images: int  # real samples shown to D
+    seconds: float  # spent training, measuring excluded
+    nonfinite: str | None = None  # what stopped being finite, if anything did
+
+    distance: float | None = _signal("energy distance, 0 real … 1 untrained", "min")
+    sliced_distance: float | None = _signal("sliced Wasserstein-1, 0 real … 1 untrained", "min")
+    energy_distance: float | None = _signal("energy distance, data units", "min")
+    sliced_wasserstein: float | None = _signal("sliced Wasserstein-1, data units", "min")
+    modes: float | None = _signal("effective number of modes", "max")
+    mode_ratio: float | None = _signal("effective modes / those of real data", "max")
+    modes_covered: float | None = _signal("modes with enough good samples", "max")
+    high_quality: float | None = _signal("share of samples near a mode", "max")
+    mode_kl: float | None = _signal("KL(mode histogram ‖ real), nats", "min")
+    js: float | None = _signal("JS lower bound by D, nats, log 2 = saturated", "min")
+    auc: float | None = _signal("AUC of D on held-out data")
+    probe_js: float | None = _signal("JS lower bound by a fresh probe, nats", "min")
+    probe_auc: float | None = _signal("AUC of a fresh probe", "min")
+    overfit_gap: float | None = _signal("D(train) − D(held-out) over D(train) − D(fake)")
+    diversity: float | None = _signal("pairwise distance of samples / of real data")
+    extent: float | None = _signal("largest deviation of samples / of real data")
+    velocity: float | None = _signal("motion of samples since the last report / real spread")
+    d_loss: float | None = _signal("loss of D, mean since the last report")
+    g_loss: float | None = _signal("loss of G, mean since the last report")
+    d_grad_norm: float | None = _signal("gradient norm of D before clipping")
+    g_grad_norm: float | None = _signal("gradient norm of G before clipping")
+    d_clipped: float | None = _signal("share of D updates whose gradient was clipped")
+    g_clipped: float | None = _signal("share of G updates whose gradient was clipped")
+    updates_per_second: float | None = _signal("updates / s of training", "max")
+    measure_seconds: float | None = _signal("spent measuring this report")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only what is defined; the inverse of `from_dict`, exact through JSON."""
+        items = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in items if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Names that this version does not know are left out, so that old records stay readable."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+# Every measured value, by name; counters such as `update` are not among them.
+SIGNALS: Mapping[str, Direction | None] = {
+    f.name: f.metadata["better"] for f in fields(Signals) if f.metadata
+}
+SIGNAL_LABELS: Mapping[str, str] = {
+    f.name: f.metadata["label"] for f in fields(Signals) if f.metadata
+}
+COUNTERS = ("d_updates", "g_updates", "images", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one trial ended; what the study, the tracking store and the screen are told alike."""
+
+    number: int
+    outcome: Outcome
+    reason: str = ""
+    objective: float | None = None
+    history: Sequence[Signals] = ()
+    audited: bool = False  # would have been stopped, but belongs to the share that runs on
+    wall_seconds: float = 0.0  # from being asked for to its end
+
+
+def best_values(history: Iterable[Signals]) -> dict[str, float]:
+    """The best value of every signal that has a better direction, over a trial's reports."""
+    best: dict[str, float] = {}
+    for signals in history:
+        for name, better in SIGNALS.items():
+            value = getattr(signals, name)
+            if better is not None and value is not None:
+                pick = min if better == "min" else max
+                best[name] = pick(value, best.get(name, value))
+    return best
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed in [0, 2^31) that depends on all parts, equal in every process and version."""
+    text = ":".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

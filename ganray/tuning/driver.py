@@ -1,0 +1,187 @@
+"""The composition root: one sweep, from its specification to its last trial, on a Ray cluster."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from ganray.data.registry import load_dataset
+from ganray.errors import ResourceError
+from ganray.spec.load import dump_sweep
+from ganray.spec.models import SweepSpec
+from ganray.tracking.environment import describe_environment
+from ganray.tracking.recorder import Recorder, SweepRecord
+from ganray.trial import Outcome
+from ganray.tuning.places import results_location
+from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
+from ganray.tuning.study import SweepStudy
+from ganray.tuning.trainable import GanTrial
+
+# Tune's own loggers write files that nobody reads, at 1.5 ms a report
+_TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """How a sweep ended."""
+
+    name: str
+    outcomes: Mapping[int, Outcome]
+    cancelled: bool
+    reason: str | None = None  # why it ended before its last trial, if it did
+
+
+def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] = ()) -> SweepResult:
+    """Run a sweep on the Ray cluster that this process belongs to, or on a local one.
+
+    Args:
+        spec: what to run.
+        recorders: who hears of it; they are closed at the end, whatever happens.
+
+    Returns:
+        The outcome of every trial. Ctrl-C ends the sweep in order: running trials are cancelled.
+
+    Raises:
+        NameTakenError: a sweep of that name exists.
+        ResourceError: the cluster has not what a trial asks for.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in _TUNE_SETTINGS.items()})
+    started_ray = not ray.is_initialized()
+    try:
+        if started_ray:
+            _start_ray()
+        resources = trial_resources(spec)
+        study = SweepStudy.create(spec)
+        return _run(spec, study, resources, recorders)
+    finally:
+        for recorder in recorders:
+            recorder.close()
+        if started_ray:
+            ray.shutdown()
+
+
+def cluster_resources() -> dict[str, float]:
+    """All CPUs and GPUs of the cluster, taken or not."""
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
+def trial_resources(spec: SweepSpec) -> dict[str, float]:
+    """What one trial takes of the cluster, with `auto` decided.
+
+    Raises:
+        ResourceError: the cluster has no such thing.
+    """
+    cluster = cluster_resources()
+    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    if spec.resources.gpu == "auto":
+        # as many trials a GPU as there are CPUs for, so that neither waits
+        slots = cpus / spec.resources.cpu
+        gpu = min(1.0, gpus / slots) if gpus and slots else 0.0
+    else:
+        gpu = spec.resources.gpu
+    if gpu > gpus:
+        raise ResourceError(f"resources.gpu: a trial asks for {gpu:g} GPUs; there are {gpus:g}")
+    if spec.resources.cpu > cpus:
+        raise ResourceError(
+            f"resources.cpu: a trial asks for {spec.resources.cpu:g} CPUs; there are {cpus:g}"
+        )
+    return {"CPU": spec.resources.cpu, "GPU": gpu}
+
+
+def _run(
+    spec: SweepSpec,
+    study: SweepStudy,
+    resources: dict[str, float],
+    recorders: Sequence[Recorder],
+) -> SweepResult:
+    dataset = load_dataset(spec.data.model_dump())
+    record = _sweep_record(spec, resources, {"dataset": dataset.name, **dataset.facts})
+    for recorder in recorders:
+        recorder.start_sweep(record)
+    limits = SweepLimits(spec.budget.hours, spec.budget.failures)
+    scheduler = StudyScheduler(study, recorders, limits)
+    trainable = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearch(study, recorders, limits),
+            scheduler=scheduler,
+            num_samples=spec.search.trials,
+            max_concurrent_trials=_concurrency(spec, resources),
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
+        ),
+        run_config=tune.RunConfig(
+            name=f"{spec.name}/attempt-1",
+            storage_path=results_location(spec),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+    cancelled = True
+    try:
+        tuner.fit()
+        cancelled = bool(study.unfinished())
+    except KeyboardInterrupt:
+        logging.getLogger("ganray").info("interrupted")
+    finally:
+        scheduler.cancel_unfinished("the sweep was stopped")
+        outcomes = study.outcomes()
+        for recorder in recorders:
+            recorder.end_sweep(outcomes, cancelled=cancelled)
+    return SweepResult(spec.name, outcomes, cancelled, limits.reason)
+
+
+def _concurrency(spec: SweepSpec, resources: dict[str, float]) -> int:
+    """As many trials at a time as fit, or as the file says."""
+    if spec.search.concurrency != "auto":
+        return spec.search.concurrency
+    cluster = cluster_resources()
+    fits = [cluster.get(kind, 0.0) / need for kind, need in resources.items() if need]
+    return max(1, int(min(fits)))
+
+
+def _start_ray() -> None:
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    # what goes wrong in a trial is its outcome, told by the recorders
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+
+def _sweep_record(
+    spec: SweepSpec, resources: dict[str, float], facts: Mapping[str, Any]
+) -> SweepRecord:
+    search, budget = spec.search, spec.budget
+    params: dict[str, Any] = {
+        **{f"data.{key}": value for key, value in spec.data.model_dump().items()},
+        **{f"networks.{key}": value for key, value in spec.networks.model_dump().items()},
+        "search.sampler": search.sampler,
+        "search.trials": search.trials,
+        "search.seed": search.seed,
+        "budget.updates": budget.updates,
+        "budget.reports": budget.reports,
+        "prune.risk": spec.prune.risk if spec.prune else None,
+        **{f"data.{key}": value for key, value in facts.items()},
+    }
+    return SweepRecord(
+        name=spec.name,
+        description=spec.description,
+        sweep_file=dump_sweep(spec),
+        objective=spec.objective.metric,
+        direction=spec.objective.direction,
+        searched=tuple(search.space.entries),
+        updates=budget.updates,
+        trials=search.trials,
+        gpus_per_trial=resources["GPU"],
+        params=params,
+        environment={**describe_environment(), "resources": resources, "seed": search.seed},
+    )

@@ -1,0 +1,77 @@
+"""Where a sweep keeps what: the study's storage, and the files of its trials."""
+
+from pathlib import Path
+
+import pyarrow.fs
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ganray.spec.models import SweepSpec
+
+DEFAULT_RESULTS = "~/ray_results"
+
+
+def results_location(spec: SweepSpec) -> str:
+    """The folder or URL under which every sweep has a folder of its own."""
+    place = spec.storage.results or DEFAULT_RESULTS
+    return place if _is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def trial_location(spec: SweepSpec, number: int) -> str:
+    """The folder or URL of one trial's files."""
+    return f"{results_location(spec)}/{spec.name}/trials/{number:04d}"
+
+
+def study_location(spec: SweepSpec) -> str:
+    """The database URL of the study, or the path of its journal."""
+    place = spec.storage.study
+    if place is None:
+        return str(Path(_local_results(spec)) / spec.name / "study.journal")
+    if _is_url(place):
+        return place
+    path = Path(place).expanduser().absolute()
+    return str(path if path.suffix else path / f"{spec.name}.journal")
+
+
+def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
+    """The Optuna storage of the study.
+
+    Raises:
+        FileNotFoundError: the journal is not there, and `create` is False.
+    """
+    place = study_location(spec)
+    if _is_url(place):
+        return RDBStorage(place)
+    path = Path(place)
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise FileNotFoundError(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def write_file(folder: str, name: str, content: bytes) -> str:
+    """Write a file into a folder or under a URL; returns where it is."""
+    system, path = pyarrow.fs.FileSystem.from_uri(folder)
+    system.create_dir(path, recursive=True)
+    with system.open_output_stream(f"{path}/{name}") as out:
+        out.write(content)
+    return f"{folder}/{name}"
+
+
+def read_file(place: str) -> bytes:
+    """The content of a file that `write_file` wrote."""
+    system, path = pyarrow.fs.FileSystem.from_uri(place)
+    with system.open_input_stream(path) as stream:
+        content: bytes = stream.read()
+    return content
+
+
+def _local_results(spec: SweepSpec) -> str:
+    """The journal needs a file system; with results elsewhere it stays on this machine."""
+    place = results_location(spec)
+    return str(Path(DEFAULT_RESULTS).expanduser()) if _is_url(place) else place
+
+
+def _is_url(place: str) -> bool:
+    return "://" in place

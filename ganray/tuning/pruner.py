@@ -1,0 +1,115 @@
+"""An Optuna pruner that stops trials which are dead, by `health.judge`; no Ray needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
+
+from ganray.health.judge import judge
+from ganray.health.rules import HealthRules
+from ganray.spec.models import Prune
+from ganray.trial import Outcome, Signals, State, Verdict
+
+_REPORT = "report:"
+
+OUTCOME_OF = {
+    State.COLLAPSED: Outcome.COLLAPSED,
+    State.STALLED: Outcome.STALLED,
+    State.DIVERGED: Outcome.DIVERGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """That a trial should be stopped, and as what."""
+
+    outcome: Outcome
+    reason: str
+
+
+class HealthPruner(BasePruner):
+    """Prune trials that the judge finds dead; healthy ones go on to a stock pruner.
+
+    Report signals with `record_signals` before `trial.should_prune()`:
+
+        study = optuna.create_study(pruner=HealthPruner(HealthRules(budget=10_000)))
+        ...
+        record_signals(trial, signals)
+        trial.report(signals.distance, signals.update)
+        if trial.should_prune():
+            raise optuna.TrialPruned()
+
+    Args:
+        rules: when a trial counts as dead.
+        then: the pruner for healthy trials; None: they are never pruned.
+    """
+
+    def __init__(self, rules: HealthRules, then: BasePruner | None = None) -> None:
+        self.rules = rules
+        self._then = then or NopPruner()
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to stop the trial now."""
+        return self.decide(study, trial, self.verdict(signals_of(trial))) is not None
+
+    def verdict(self, history: Sequence[Signals]) -> Verdict:
+        """What the judge says of the reports so far."""
+        return judge(history, self.rules)
+
+    def decide(self, study: Study, trial: FrozenTrial, verdict: Verdict) -> Stop | None:
+        """Why to stop a trial of which the judge says `verdict`, or None."""
+        if verdict.state.is_dead:
+            return Stop(OUTCOME_OF[verdict.state], verdict.reason)
+        if verdict.state is State.HEALTHY and self._then.prune(study, trial):
+            name = type(self._then).__name__
+            return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}")
+        return None
+
+
+def record_signals(trial: Trial, signals: Signals, verdict: Verdict | None = None) -> None:
+    """Write one report's signals into the study, where the pruner reads them."""
+    record: dict[str, Any] = signals.to_dict()
+    if verdict is not None:
+        record |= {"state": verdict.state.value, "reason": verdict.reason}
+    trial.set_user_attr(f"{_REPORT}{signals.update:010d}", record)
+
+
+def signals_of(trial: FrozenTrial) -> list[Signals]:
+    """All reports of a trial that the study holds, oldest first."""
+    keys = sorted(key for key in trial.user_attrs if key.startswith(_REPORT))
+    return [Signals.from_dict(trial.user_attrs[key]) for key in keys]
+
+
+def make_pruner(prune: Prune, budget: int) -> HealthPruner:
+    """The pruner that a sweep file asks for.
+
+    Args:
+        prune: that part of the file.
+        budget: updates of a full trial.
+    """
+    rules = HealthRules.for_risk(prune.risk, budget)
+    return HealthPruner(rules, _stock_pruner(prune.then, budget))
+
+
+def _stock_pruner(name: str, budget: int) -> BasePruner | None:
+    half = budget // 2  # many GANs find their modes late: no ranking before
+    match name:
+        case "median":
+            return MedianPruner(n_startup_trials=5, n_warmup_steps=half)
+        case "percentile":
+            return PercentilePruner(25.0, n_startup_trials=5, n_warmup_steps=half)
+        case "successive_halving":
+            return SuccessiveHalvingPruner(min_resource=max(1, half // 2))
+        case "hyperband":
+            return HyperbandPruner(min_resource=max(1, budget // 9), max_resource=budget)
+    return None

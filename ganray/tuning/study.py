@@ -1,0 +1,229 @@
+"""The only code that calls Optuna's ask, report and tell: one sweep's durable record.
+
+Every report, verdict and outcome is in the storage before anybody else hears of it, so that a
+killed driver loses no decision.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import optuna
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ganray.errors import NameTakenError, UnknownSweepError
+from ganray.spec.models import Prune, SweepSpec
+from ganray.trial import Ending, Outcome, Signals, TrialConfig, Verdict, derive_seed
+from ganray.tuning.places import open_storage, study_location
+from ganray.tuning.pruner import Stop, make_pruner, record_signals, signals_of
+from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
+
+_CONSTRAINT = "dead"  # > 0: the region is to be avoided
+_AVOID = {Outcome.COLLAPSED, Outcome.DIVERGED}
+_STATES = {
+    Outcome.COMPLETED: TrialState.COMPLETE,
+    Outcome.CRASHED: TrialState.FAIL,
+    Outcome.COLLAPSED: TrialState.PRUNED,
+    Outcome.STALLED: TrialState.PRUNED,
+    Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.OUTRANKED: TrialState.PRUNED,
+}
+_LAST_REPORTS = 3  # the objective is their median
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A trial to be run."""
+
+    number: int
+    config: TrialConfig
+    searched: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from a report: the judge's verdict, and the end of the trial if it has come."""
+
+    verdict: Verdict
+    stop: Stop | None
+
+
+class SweepStudy:
+    """One sweep's study: asks for trials, takes their reports, writes their outcomes."""
+
+    def __init__(self, spec: SweepSpec, study: Study) -> None:
+        self.spec = spec
+        self._study = study
+        self._pruner = make_pruner(spec.prune or Prune(), spec.budget.updates)
+        self._study.pruner = self._pruner
+        self._running: dict[int, Trial] = {}
+
+    @classmethod
+    def create(cls, spec: SweepSpec) -> Self:
+        """Start a sweep's record.
+
+        Raises:
+            NameTakenError: the storage has a study of that name.
+        """
+        minimize = spec.objective.direction == "min"
+        direction = StudyDirection.MINIMIZE if minimize else StudyDirection.MAXIMIZE
+        try:
+            storage = open_storage(spec, create=True)
+            study = optuna.create_study(study_name=spec.name, storage=storage, direction=direction)
+        except optuna.exceptions.DuplicatedStudyError:
+            raise NameTakenError(
+                f"a sweep named '{spec.name}' exists in {study_location(spec)}; "
+                "give another one with --name"
+            ) from None
+        study.set_user_attr("spec", spec.to_json())
+        return cls(spec, study)
+
+    @classmethod
+    def load(cls, spec: SweepSpec) -> Self:
+        """Open the record of the sweep that has this specification's name and storage.
+
+        Raises:
+            UnknownSweepError: there is none.
+        """
+        try:
+            storage = open_storage(spec, create=False)
+            study = optuna.load_study(study_name=spec.name, storage=storage)
+        except (KeyError, FileNotFoundError):
+            raise UnknownSweepError(
+                f"no sweep named '{spec.name}' is recorded in {study_location(spec)}"
+            ) from None
+        recorded = SweepSpec.model_validate_json(study.user_attrs["spec"])
+        return cls(recorded, study)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).load, (self.spec,))  # Ray pickles its searcher: the storage has it all
+
+    def ask(self) -> Assignment | None:
+        """The next trial; None when the sweep has had all of them."""
+        number = len(self._study.get_trials(deepcopy=False))
+        if number >= trial_count(self.spec):
+            return None
+        point = fixed_point(self.spec, number)
+        if point is not None:
+            self._study.enqueue_trial(point)
+        self._study.sampler = make_sampler(self.spec, number)
+        trial = self._study.ask()
+        searched = suggest(trial, self.spec)
+        config = self.spec.trial_config(trial.number, {**(point or {}), **searched})
+        trial.set_user_attr("config", asdict(config))
+        trial.set_user_attr("searched", searched)
+        self._running[trial.number] = trial
+        return Assignment(trial.number, config, searched)
+
+    def report(self, number: int, signals: Signals) -> Decision:
+        """Record one report and decide what becomes of the trial."""
+        trial = self._trial(number)
+        history = [*signals_of(self._frozen(number)), signals]
+        verdict = self._pruner.verdict(history)
+        record_signals(trial, signals, verdict)
+        value = getattr(signals, self.spec.objective.metric)
+        if value is not None:
+            trial.report(value, signals.update)
+        return Decision(verdict, self._stop(trial, signals, verdict))
+
+    def finish(self, number: int, outcome: Outcome, reason: str = "") -> Ending | None:
+        """Record how a trial ended; a cancelled trial stays RUNNING in Optuna.
+
+        Returns:
+            The ending as recorded; None if the trial had ended before: an outcome is written once.
+        """
+        if "outcome" in self._frozen(number).user_attrs:
+            return None
+        trial = self._trial(number)
+        ending = self._ending(number, outcome, reason)
+        trial.set_user_attr("outcome", ending.outcome.value)
+        trial.set_user_attr("reason", ending.reason)
+        if ending.objective is not None:
+            trial.set_user_attr("objective", ending.objective)
+        self._running.pop(number, None)
+        if ending.outcome is Outcome.CANCELLED:
+            return ending
+        trial.set_constraint(_CONSTRAINT, 1.0 if ending.outcome in _AVOID else 0.0)
+        state = _STATES[ending.outcome]
+        value = ending.objective if state is TrialState.COMPLETE else None
+        self._study.tell(trial, value, state=state)
+        return ending
+
+    def unfinished(self) -> list[int]:
+        """Trials that were asked for and have no outcome."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [t.number for t in trials if "outcome" not in t.user_attrs]
+
+    def outcomes(self) -> dict[int, Outcome]:
+        """The outcome of every trial that has one."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {
+            t.number: Outcome(t.user_attrs["outcome"]) for t in trials if "outcome" in t.user_attrs
+        }
+
+    def config(self, number: int) -> TrialConfig:
+        """The configuration of a recorded trial.
+
+        Raises:
+            UnknownSweepError: the sweep has no such trial.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        if not 0 <= number < len(trials) or "config" not in trials[number].user_attrs:
+            raise UnknownSweepError(
+                f"sweep '{self.spec.name}' has no trial {number}; it has {len(trials)}"
+            )
+        return TrialConfig(**trials[number].user_attrs["config"])
+
+    def _stop(self, trial: Trial, signals: Signals, verdict: Verdict) -> Stop | None:
+        if signals.nonfinite is not None:  # nothing left to train, whatever the pruning rules
+            return Stop(Outcome.DIVERGED, verdict.reason)
+        if self.spec.prune is not None:
+            frozen = self._frozen(trial.number)
+            stop = self._pruner.decide(self._study, frozen, verdict)
+            if stop is not None and not self._is_audited(trial.number):
+                return stop
+            if stop is not None and "audited" not in frozen.user_attrs:
+                trial.set_user_attr("audited", {"update": signals.update, **asdict(stop)})
+        full = signals.update >= self.spec.budget.updates
+        return Stop(Outcome.COMPLETED, "") if full else None
+
+    def _is_audited(self, number: int) -> bool:
+        """Whether the trial belongs to the share that runs to the end, whatever the judge says."""
+        share = self.spec.prune.audit if self.spec.prune else 0.0
+        return derive_seed(self.spec.search.seed, number, "audit") < share * 2**31
+
+    def _ending(self, number: int, outcome: Outcome, reason: str) -> Ending:
+        frozen = self._frozen(number)
+        history = signals_of(frozen)
+        objective = self._objective(history)
+        if outcome is Outcome.COMPLETED and objective is None:
+            outcome = Outcome.CRASHED
+            reason = f"the objective {self.spec.objective.metric} was never defined"
+        started = frozen.datetime_start or datetime.now()
+        return Ending(
+            number=number,
+            outcome=outcome,
+            reason=reason,
+            objective=objective,
+            history=history,
+            audited="audited" in frozen.user_attrs,
+            wall_seconds=(datetime.now() - started).total_seconds(),
+        )
+
+    def _objective(self, history: Sequence[Signals]) -> float | None:
+        values = [getattr(signals, self.spec.objective.metric) for signals in history]
+        last = [value for value in values[-_LAST_REPORTS:] if value is not None]
+        return statistics.median(last) if last else None
+
+    def _trial(self, number: int) -> Trial:
+        if number not in self._running:
+            self._running[number] = Trial(self._study, self._frozen(number)._trial_id)
+        return self._running[number]
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
