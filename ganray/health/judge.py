@@ -74,8 +74,12 @@ def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
 
 
 def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
-    """Good samples of few kinds, or all samples at one point."""
-    if signals.diversity is not None and signals.diversity < rules.narrow:
+    """Good samples of few kinds, or all samples at one point.
+
+    A generator that stays where it began is narrow, too; that is D's victory, a stall.
+    """
+    moves = signals.velocity is None or signals.velocity >= rules.frozen
+    if signals.diversity is not None and signals.diversity < rules.narrow and moves:
         return True
     return _mode_ratio_below(signals, rules, rules.few_modes)
 

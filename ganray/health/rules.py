@@ -19,6 +19,7 @@ class HealthRules:
     few_modes: float = 0.35  # enter: effective modes / those of real data
     enough_modes: float = 0.6  # exit, and what the trend must be about to reach
     narrow: float = 0.15  # diversity at which samples are one point, whatever their quality
+    frozen: float = 0.01  # velocity below which a narrow generator was never set in motion
     counted_quality: float = 0.3  # share of good samples from which modes say something
     saturated: float = 0.85  # enter: JS bound / log 2, of D or of the probe
     separable: float = 0.65  # exit: the same bound, below which the two are hard to tell apart

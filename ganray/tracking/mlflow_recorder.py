@@ -44,6 +44,9 @@ class MlflowRecorder:
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._writer = _Writer(uri, experiment)
+        self._told = False  # that the store is away
+        self._lost = 0
+        self._gives_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
         self._thread.start()
 
@@ -96,9 +99,6 @@ class MlflowRecorder:
                 self._lost,
             )
 
-    _lost = 0
-    _gives_up_at = float("inf")
-
     def _drain(self) -> list[Write | None]:
         """All that came within the flush time, so that reports are sent together."""
         writes = [self._queue.get()]
@@ -123,7 +123,9 @@ class MlflowRecorder:
                     self._lost += 1
                     log.warning("MLflow refused a record: %s", error)
                     return None
-                log.info("MLflow is away (%s); trying again", error)
+                if not self._told:
+                    log.warning("the tracking store is away; the sweep goes on: %s", error)
+                self._told = True
             if self._closing.is_set():
                 self._gives_up_at = min(self._gives_up_at, time.monotonic() + GRACE_SECONDS)
             if time.monotonic() > self._gives_up_at:

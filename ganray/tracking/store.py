@@ -23,4 +23,5 @@ def open_client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # and of every try
     return MlflowClient(tracking_uri=uri)

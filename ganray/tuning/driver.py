@@ -1,5 +1,6 @@
 """The composition root: one sweep, from its specification to its last trial, on a Ray cluster."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,8 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] = ()) -> SweepResul
         ResourceError: the cluster has not what a trial asks for.
     """
     os.environ.update({key: os.environ.get(key, value) for key, value in _TUNE_SETTINGS.items()})
+    # what goes wrong in a trial is its outcome, told by the recorders
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     started_ray = not ray.is_initialized()
     try:
         if started_ray:
@@ -128,15 +131,13 @@ def _run(
             verbose=0,
         ),
     )
-    cancelled = True
     try:
-        tuner.fit()
-        cancelled = bool(study.unfinished())
-    except KeyboardInterrupt:
-        logging.getLogger("ganray").info("interrupted")
+        with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first one, this the second
+            tuner.fit()
     finally:
         scheduler.cancel_unfinished("the sweep was stopped")
         outcomes = study.outcomes()
+        cancelled = Outcome.CANCELLED in outcomes.values()
         for recorder in recorders:
             recorder.end_sweep(outcomes, cancelled=cancelled)
     return SweepResult(spec.name, outcomes, cancelled, limits.reason)
@@ -153,8 +154,6 @@ def _concurrency(spec: SweepSpec, resources: dict[str, float]) -> int:
 
 def _start_ray() -> None:
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    # what goes wrong in a trial is its outcome, told by the recorders
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 def _sweep_record(

@@ -5,6 +5,7 @@ killed driver loses no decision.
 """
 
 import statistics
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -151,7 +152,11 @@ class SweepStudy:
         trial.set_constraint(_CONSTRAINT, 1.0 if ending.outcome in _AVOID else 0.0)
         state = _STATES[ending.outcome]
         value = ending.objective if state is TrialState.COMPLETE else None
-        self._study.tell(trial, value, state=state)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Constraints have been set"
+            )  # CMA-ES has no use for it
+            self._study.tell(trial, value, state=state)
         return ending
 
     def unfinished(self) -> list[int]:

@@ -1,0 +1,5 @@
+"""`python -m ganray`."""
+
+from ganray.cli.app import main
+
+main()

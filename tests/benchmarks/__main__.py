@@ -1,0 +1,104 @@
+"""Benchmarks, each a ratio of two ways to do the same work, side by side in one run.
+
+make bench                            everything, a few minutes
+python -m tests.benchmarks sweep      the sweep alone; --runs N for medians of N
+python -m tests.benchmarks measure    what measuring costs
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from ganray.data.registry import load_dataset
+from ganray.spec.load import parse_sweep
+from ganray.tuning.session import Session, Workbench
+
+HERE = Path(__file__).parent
+
+
+def sweep(runs: int) -> None:
+    """Sixteen short trials through ganray and through the stock recipe: wall clock of it all."""
+    ways = {
+        "ganray": [sys.executable, "-m", "ganray", "run", str(HERE / "short.yaml")],
+        "stock recipe": [sys.executable, "-m", "tests.benchmarks.stock_recipe"],
+        "stock recipe, reuse_actors": [
+            *(sys.executable, "-m", "tests.benchmarks.stock_recipe", "--reuse-actors")
+        ],
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(runs):
+        for way, command in ways.items():
+            seconds[way].append(_timed(way, command))
+    medians = {way: statistics.median(found) for way, found in seconds.items()}
+    print(f"\n16 trials of 500 D and 500 G updates, 20 reports, 2 at a time; median of {runs}")
+    for way, median in medians.items():
+        spread = f"{min(seconds[way]):.1f} … {max(seconds[way]):.1f}"
+        ratio = median / medians["ganray"]
+        print(f"  {way:28} {median:6.1f} s  ({spread})  {ratio:.2f} times ganray's")
+
+
+def _timed(way: str, command: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        places = ["--folder", folder]
+        if way == "ganray":
+            store = f"sqlite:///{folder}/mlflow.db"
+            places = ["--storage", folder, "--tracking-uri", store]
+        start = time.perf_counter()
+        done = subprocess.run(
+            [*command, *places], capture_output=True, text=True, check=False, timeout=600
+        )
+        seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{way} failed:\n{done.stderr[-3000:]}")
+    print(f"  {way}: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+def measure(runs: int) -> None:
+    """The seconds spent measuring, beside those spent training, at the default cadence."""
+    print("\nmeasuring / training, 40 reports over 10,000 updates, one thread")
+    for data, width in (("gaussian-1d", 128), ("ring", 128), ("grid", 128), ("digits", 256)):
+        spec = parse_sweep(
+            {
+                "name": "measure",
+                "data": {"name": data},
+                "networks": {"name": "mlp", "width": width},
+                "search": {"space": {"loss": ["hinge"]}},
+            }
+        )
+        workbench = Workbench(spec, load_dataset(spec.data.model_dump()), "cpu")
+        shares = [_share(Session(workbench, spec.trial_config(n, {}))) for n in range(runs)]
+        print(
+            f"  {data:12} {statistics.median(shares):.1%}  ({min(shares):.1%} … {max(shares):.1%})"
+        )
+
+
+def _share(session: Session) -> float:
+    spent = 0.0
+    while not session.done:
+        signals = session.next_report()
+        spent += signals.measure_seconds or 0.0
+    return spent / signals.seconds
+
+
+BENCHMARKS = {"sweep": sweep, "measure": measure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], default=list(BENCHMARKS))
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for which in arguments.which or BENCHMARKS:
+        BENCHMARKS[which](arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
