@@ -1,5 +1,8 @@
 """A sweep as a pandas DataFrame, from MLflow alone: the cluster may be long gone."""
 
+import io
+import json
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -9,7 +12,7 @@ from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_swee
 from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 Frame = pd.DataFrame
-_BEST = tuple(f"{schema.BEST}{name}" for name, better in SIGNALS.items() if better is not None)
+_BEST = tuple(f"best_{name}" for name, better in SIGNALS.items() if better is not None)
 
 
 def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
@@ -78,6 +81,26 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False)]
 
 
+def export(frame: pd.DataFrame, form: str) -> bytes:
+    """The frame as a file's content; numbers read back equal.
+
+    Args:
+        frame: of `summarize` or `history`.
+        form: csv, json (a list of rows) or parquet.
+    """
+    if form == "parquet":
+        out = io.BytesIO()
+        frame.to_parquet(out)
+        return out.getvalue()
+    if form == "json":
+        return (json.dumps(rows(frame), default=_isoformat, indent=1) + "\n").encode()
+    return frame.to_csv(index=False).encode()
+
+
+def _isoformat(value: datetime) -> str:
+    return value.isoformat()
+
+
 def _columns(sweep: SweepRow) -> list[str]:
     head = ["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
@@ -88,6 +111,7 @@ def _columns(sweep: SweepRow) -> list[str]:
 def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
     return {
         **trial.metrics,
+        **{f"best_{name}": value for name, value in trial.best.items()},
         **{name: trial.params.get(name) for name in sweep.searched},
         "trial": trial.number,
         "phase": trial.phase,

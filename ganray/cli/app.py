@@ -101,10 +101,10 @@ def run(
         result = run_sweep(spec, [board, MlflowRecorder(uri, spec.tracking.experiment)])
     finally:
         board.close()
-    print_summary(spec.name, uri)
-    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {uri}", highlight=False)
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
+    print_summary(spec.name, uri)
+    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {uri}", highlight=False)
     if result.cancelled or result.reason is not None:
         raise typer.Exit(1)
 
@@ -126,6 +126,8 @@ def train(
     from ganray.cli.training import train_one
     from ganray.spec.load import load_sweep
 
+    if trial is not None and settings:
+        raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
     given = {"name": name, **_storage(storage)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
     spec = load_sweep(file, [*(settings or []), *overrides])
@@ -152,10 +154,12 @@ def summary(
         raise typer.BadParameter(
             f"unknown format '{format_}'. Known: csv, json, parquet, table", param_hint="--format"
         )
-    if format_ == "table" and output is None:
+    if format_ != "table":
+        write_summary(name, tracking_uri, format_, output)
+    elif output is None:
         print_summary(name, tracking_uri)
     else:
-        write_summary(name, tracking_uri, format_, output)
+        raise typer.BadParameter("a file takes csv, json or parquet", param_hint="--format")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -46,7 +47,7 @@ class LiveBoard(Board):
     def end_trial(self, ending: Ending) -> None:
         """Print how a dead trial ended, above the table."""
         super().end_trial(ending)
-        if ending.reason:
+        if ending.outcome is not Outcome.COMPLETED:
             self._console.print(_ended(ending), highlight=False, soft_wrap=False)
 
     def close(self) -> None:
@@ -128,12 +129,9 @@ def open_board(console: Console) -> Board:
 def _ended(ending: Ending) -> Text:
     line = Text(f"trial {ending.number} ")
     line.append(ending.outcome.value, style=STYLES[ending.outcome])
-    line.append(f": {ending.reason}" if ending.reason else _objective(ending))
+    completed = ending.outcome is Outcome.COMPLETED
+    line.append(f", {show_number(ending.objective)}" if completed else f": {ending.reason}")
     return line
-
-
-def _objective(ending: Ending) -> str:
-    return f", objective {show_number(ending.objective)}"
 
 
 def _counts(board: Board) -> str:
@@ -142,11 +140,11 @@ def _counts(board: Board) -> str:
 
 
 def _header(board: Board, sweep: SweepRecord) -> Text:
-    line = Text(sweep.name, style="bold")
-    line.append(f"  {board.finished}/{sweep.trials} trials  {show_time(board.elapsed)}", "default")
+    count = f"  {board.finished}/{sweep.trials} trials  {show_time(board.elapsed)}"
+    line = Text.assemble((sweep.name, "bold"), count)
     left = board.seconds_left()
     if left is not None:
-        line.append(f", {show_time(left)} left", style="default")
+        line.append(f", {show_time(left)} left")
     line.append("\n")
     for outcome in Outcome:
         if board.outcomes[outcome]:
@@ -155,10 +153,11 @@ def _header(board: Board, sweep: SweepRecord) -> Text:
 
 
 def _running_table(board: Board) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
     for name in ("trial", "budget", "state", "modes", "JS/log 2", "distance"):
-        table.add_column(name, header_style="dim", justify="left" if name == "state" else "right")
-    table.add_column("settings", header_style="dim", no_wrap=True, overflow="ellipsis")
+        justify: Literal["left", "right"] = "left" if name == "state" else "right"
+        table.add_column(name, justify=justify, no_wrap=True, min_width=len(name))
+    table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
     for number, running in sorted(board.running.items()):
         signals = running.signals
         table.add_row(

@@ -1,6 +1,5 @@
 """A finished sweep on the screen or in a file."""
 
-import io
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from rich.text import Text
 from ganray.cli.board import show_js, show_number, show_settings
 from ganray.cli.live import STYLES
 from ganray.errors import GanrayError
-from ganray.summary import Frame, best_trial, rows, searched_columns, summarize
+from ganray.summary import Frame, best_trial, export, rows, searched_columns, summarize
 from ganray.trial import Outcome
 
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
@@ -36,30 +35,17 @@ def write_summary(name: str, tracking_uri: str | None, form: str, output: Path |
     Raises:
         GanrayError: parquet to a terminal.
     """
-    frame = summarize(name, tracking_uri)
-    if form == "parquet":
-        if output is None and sys.stdout.isatty():
-            raise GanrayError("parquet is no text; give --output FILE")
-        frame.attrs = {}  # pandas writes them as metadata that other readers warn about
-        frame.to_parquet(output if output is not None else sys.stdout.buffer)
-        return
-    if form == "csv":
-        text = frame.to_csv(index=False)
-    elif form == "json":
-        text = frame.to_json(orient="records", date_format="iso", double_precision=15) + "\n"
-    else:
-        console = Console(width=PIPE_WIDTH, record=True, file=io.StringIO())
-        console.print(_headline(name, frame), _table(frame))
-        text = console.export_text()
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise GanrayError("parquet is no text; give --output FILE")
+    content = export(summarize(name, tracking_uri), form)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(content)
     else:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(content)
 
 
 def _headline(name: str, frame: Frame) -> Text:
-    line = Text(name, style="bold")
-    line.append(f": {len(frame)} trials", style="default")
+    line = Text.assemble((name, "bold"), f": {len(frame)} trials")
     counts = frame["outcome"].value_counts()
     for outcome in Outcome:
         if counts.get(outcome.value, 0):

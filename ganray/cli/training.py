@@ -21,7 +21,7 @@ def train_one(spec: SweepSpec, trial: int | None) -> Signals:
         The last report's signals.
     """
     console = Console(stderr=True, highlight=False)
-    config = _config(spec, trial)
+    spec, config = _what(spec, trial)
     console.print(show_settings({n: getattr(config, n) for n in config.__slots__}), style="dim")
     session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), config)
     while True:
@@ -35,10 +35,12 @@ def train_one(spec: SweepSpec, trial: int | None) -> Signals:
             return signals
 
 
-def _config(spec: SweepSpec, trial: int | None) -> TrialConfig:
+def _what(spec: SweepSpec, trial: int | None) -> tuple[SweepSpec, TrialConfig]:
+    """The sweep as it was recorded, if a trial of it is to be repeated, and the trial."""
     if trial is None:
         first = spec.search.first[0].given if spec.search.first else {}
-        return spec.trial_config(0, first)
+        return spec, spec.trial_config(0, first)
     from ganray.tuning.study import SweepStudy
 
-    return SweepStudy.load(spec).config(trial)
+    study = SweepStudy.load(spec)
+    return study.spec, study.config(trial)

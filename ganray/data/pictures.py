@@ -38,9 +38,9 @@ def _scatter(real: Samples, fake: Samples) -> Image.Image:
     image = Image.new("RGB", (SIZE, SIZE), WHITE)
     pen = ImageDraw.Draw(image)
     for points, colour, radius in ((real, ORANGE, 4), (fake, BLUE, 1)):
-        unit = (points - (low - margin)) / (high - low + 2 * margin)
+        unit = ((points - (low - margin)) / (high - low + 2 * margin)).clip(-0.1, 1.1)
         pixels = np.stack([unit[:, 0], 1.0 - unit[:, 1]], 1) * (SIZE - 1)
-        for x, y in pixels[np.isfinite(pixels).all(1)].clip(-9, SIZE + 9).tolist():
+        for x, y in pixels[np.isfinite(pixels).all(1)].tolist():
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return image
 

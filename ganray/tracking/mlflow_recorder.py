@@ -155,7 +155,9 @@ class _Writer:
         client = self._client
         found = client.get_experiment_by_name(self._experiment)
         self._experiment_id = (
-            found.experiment_id if found else client.create_experiment(self._experiment)
+            found.experiment_id
+            if found
+            else client.create_experiment(self._experiment, tags=schema.EXPERIMENT_TAGS)
         )
         self._parent = self._find(sweep=sweep.name) or self._create_parent(sweep)
         client.log_text(self._parent, sweep.sweep_file, "sweep.yaml")

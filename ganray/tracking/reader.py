@@ -28,7 +28,8 @@ class TrialRow:
     reason: str | None
     audited: bool
     params: dict[str, Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # the last value of each
+    best: dict[str, float]  # the best value of each that has a better direction
     started: datetime | None
     ended: datetime | None
 
@@ -108,7 +109,9 @@ def _search(client: "MlflowClient", name: str, kind: str) -> Iterator["Run"]:
 
 
 def _row(run: "Run") -> TrialRow:
-    tags = run.data.tags
+    tags, metrics = run.data.tags, run.data.metrics
+    prefix = schema.BEST
+    best = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
     return TrialRow(
         number=int(tags[schema.TRIAL]),
         run_id=run.info.run_id,
@@ -117,7 +120,8 @@ def _row(run: "Run") -> TrialRow:
         reason=tags.get(schema.REASON),
         audited=tags.get(schema.AUDITED) == "true",
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
-        metrics=dict(run.data.metrics),
+        metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
+        best=best,
         started=_time(run.info.start_time),
         ended=_time(run.info.end_time),
     )

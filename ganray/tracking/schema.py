@@ -19,11 +19,12 @@ SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-s
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 PARENT: Final = "mlflow.parentRunId"
 NOTE: Final = "mlflow.note.content"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 
 OBJECTIVE: Final = "objective"
 STOPPED_AT: Final = "stopped_at"
 GPU_HOURS: Final = "gpu_hours"
-BEST: Final = "best_"
+BEST: Final = "best/"  # a section of its own among MLflow's charts
 
 # How a trial's run ends, by outcome. Pruned trials are KILLED, as in MLflow's own Optuna storage.
 RUN_STATUS: Mapping[Outcome, str] = {

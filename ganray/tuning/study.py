@@ -195,7 +195,7 @@ class SweepStudy:
             if stop is not None and "audited" not in frozen.user_attrs:
                 trial.set_user_attr("audited", {"update": signals.update, **asdict(stop)})
         full = signals.update >= self.spec.budget.updates
-        return Stop(Outcome.COMPLETED, "") if full else None
+        return Stop(Outcome.COMPLETED, "the full budget") if full else None
 
     def _is_audited(self, number: int) -> bool:
         """Whether the trial belongs to the share that runs to the end, whatever the judge says."""
