@@ -5,6 +5,7 @@ GanrayError
 ├── NameTakenError       a sweep of that name exists already (exit code 2)
 ├── UnknownSweepError    no sweep of that name is recorded there (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
+├── OutputError          a result cannot be written where it should go (exit code 2)
 └── TrackingError        the tracking store cannot be read (exit code 1)
 
 A trial that diverges, crashes or is stopped raises none of these: how a trial ends is a result,
@@ -51,6 +52,12 @@ class UnknownSweepError(GanrayError):
 
 class ResourceError(GanrayError):
     """The machine or cluster lacks what the sweep asks for."""
+
+    exit_code = 2
+
+
+class OutputError(GanrayError):
+    """A result cannot be written where it should go."""
 
     exit_code = 2
 

@@ -57,10 +57,12 @@ def validate(
         return
     if file is None:
         raise typer.BadParameter("give a sweep file, or --schema", param_hint="SWEEP.yaml")
+    from ganray.tuning.space import trial_count
+
     spec = load_sweep(file, settings or [])
     search = spec.search
     print(
-        f"{file}: valid. '{spec.name}': {search.trials} {search.sampler} trials of "
+        f"{file}: valid. '{spec.name}': {trial_count(spec)} {search.sampler} trials of "
         f"{spec.budget.updates} updates on {spec.data.name}, "
         f"searching {', '.join(search.space.entries)}"
     )
@@ -194,7 +196,8 @@ def _storage(place: str | None) -> dict[str, str | None]:
     """A database URL is the study's, anything else the place for results."""
     if place is None:
         return {}
-    database = place.startswith(("postgresql", "mysql", "sqlite"))
+    scheme, _, rest = place.partition("://")
+    database = bool(rest) and scheme.partition("+")[0] in ("postgresql", "mysql", "sqlite")
     return {"storage.study" if database else "storage.results": place}
 
 

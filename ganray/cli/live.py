@@ -1,5 +1,6 @@
 """A sweep on the screen while it runs: a table on a terminal, lines in a pipe or a file."""
 
+import re
 import threading
 from collections.abc import Mapping
 from typing import Literal
@@ -31,6 +32,7 @@ STYLES = {
 }
 STATE_STYLES = {State.HEALTHY: "green", State.SUSPECT: "yellow"}
 HEARTBEAT_SECONDS = 10.0
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LiveBoard(Board):
@@ -130,7 +132,8 @@ def _ended(ending: Ending) -> Text:
     line = Text(f"trial {ending.number} ")
     line.append(ending.outcome.value, style=STYLES[ending.outcome])
     completed = ending.outcome is Outcome.COMPLETED
-    line.append(f", {show_number(ending.objective)}" if completed else f": {ending.reason}")
+    reason = " ".join(COLOURS.sub("", ending.reason).split())  # an error may be coloured
+    line.append(f", {show_number(ending.objective)}" if completed else f": {reason}")
     return line
 
 

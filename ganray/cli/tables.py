@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ganray.cli.board import show_js, show_number, show_settings
 from ganray.cli.live import STYLES
-from ganray.errors import GanrayError
+from ganray.errors import OutputError
 from ganray.summary import Frame, best_trial, export, rows, searched_columns, summarize
 from ganray.trial import Outcome
 
@@ -33,15 +33,18 @@ def write_summary(name: str, tracking_uri: str | None, form: str, output: Path |
     """The sweep's whole frame as csv, json or parquet; to stdout without a file.
 
     Raises:
-        GanrayError: parquet to a terminal.
+        OutputError: parquet to a terminal, or a file that cannot be written.
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise GanrayError("parquet is no text; give --output FILE")
+        raise OutputError("parquet is no text; give --output FILE")
     content = export(summarize(name, tracking_uri), form)
     if output is None:
         sys.stdout.buffer.write(content)
     else:
-        output.write_bytes(content)
+        try:
+            output.write_bytes(content)
+        except OSError as error:
+            raise OutputError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def _headline(name: str, frame: Frame) -> Text:

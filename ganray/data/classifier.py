@@ -83,6 +83,7 @@ def train_classifier(
 
 def nearest_distance(points: Samples, anchors: Samples) -> Samples:
     """The Euclidean distance of each point [N, D] to its nearest anchor [A, D]."""
+    points = points.astype(np.float64)  # squares of what exploded are finite there
     squared = (points**2).sum(1)[:, None] - 2.0 * points @ anchors.T + (anchors**2).sum(1)[None]
-    nearest: Samples = np.sqrt(np.maximum(squared.min(1), 0.0))
+    nearest: Samples = np.sqrt(np.maximum(squared.min(1), 0.0)).astype(np.float32)
     return nearest

@@ -27,7 +27,8 @@ class GaussianModes:
 
     def classify(self, samples: Samples) -> Classified:
         """The nearest centre of each sample [N, D]."""
-        squared = ((samples[:, None, :] - self.centres[None]) ** 2).sum(-1)
+        offsets = samples[:, None, :].astype(np.float64) - self.centres[None]
+        squared = (offsets**2).sum(-1)
         mode = squared.argmin(1)
         nearest = np.take_along_axis(squared, mode[:, None], 1)[:, 0]
         return Classified(mode, nearest <= (GOOD_STDS * self.std) ** 2)

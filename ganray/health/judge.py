@@ -7,7 +7,6 @@ from itertools import combinations
 from ganray.health.rules import HealthRules
 from ganray.trial import LOG_2, Signals, State, Verdict
 
-Rule = Callable[[Sequence[Signals], HealthRules], Verdict | None]
 Test = Callable[[Signals, HealthRules], bool]
 
 
@@ -19,15 +18,17 @@ def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
         rules: the thresholds.
 
     Returns:
-        The first that applies: diverged, warming up, collapsed, stalled, suspect, healthy.
+        The first that applies of diverged, warming up, collapsed, stalled, suspect, healthy.
     """
     if not history:
         return Verdict(State.WARMING_UP, "no report yet")
-    for rule in (_diverged, _warming_up, _collapsed, _stalled):
-        verdict = rule(history, rules)
-        if verdict is not None:
-            return verdict
-    return Verdict(State.HEALTHY)
+    first = _diverged(history, rules) or _warming_up(history, rules)
+    if first is not None:
+        return first
+    # a death outweighs a suspicion, whichever rule it comes from
+    found = [v for v in (_collapsed(history, rules), _stalled(history, rules)) if v is not None]
+    found.sort(key=lambda verdict: not verdict.state.is_dead)
+    return found[0] if found else Verdict(State.HEALTHY)
 
 
 def _diverged(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
@@ -37,7 +38,9 @@ def _diverged(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     since = _looks_dead_since(history, _is_exploded, _is_exploded, rules)
     if since is None or _waits(since, last, rules):
         return None
-    return Verdict(State.DIVERGED, f"samples reach {last.extent:.3g} times as far as real data")
+    numbers = _numbers(last)
+    reach = f"samples reach {last.extent:.3g} times as far as real data"
+    return Verdict(State.DIVERGED, f"{reach} since update {since}: {numbers}")
 
 
 def _warming_up(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
@@ -54,7 +57,8 @@ def _collapsed(history: Sequence[Signals], rules: HealthRules) -> Verdict | None
     if _waits(since, history[-1], rules):
         return Verdict(State.SUSPECT, f"few modes: {numbers}")
     coming = _forecast(history, since, rules, "mode_ratio")
-    if coming is not None and coming >= rules.enough_modes:
+    gains = coming is not None and coming >= rules.enough_modes
+    if gains and not _is_narrow(history[-1], rules):
         return Verdict(State.SUSPECT, f"few modes, but gaining: {numbers}")
     return Verdict(State.COLLAPSED, f"few modes since update {since}: {numbers}")
 
@@ -74,14 +78,17 @@ def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
 
 
 def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
-    """Good samples of few kinds, or all samples at one point.
+    """Good samples of few kinds, or all samples at one point."""
+    return _is_narrow(signals, rules) or _mode_ratio_below(signals, rules, rules.few_modes)
+
+
+def _is_narrow(signals: Signals, rules: HealthRules) -> bool:
+    """All samples at one point, wherever that is.
 
     A generator that stays where it began is narrow, too; that is D's victory, a stall.
     """
     moves = signals.velocity is None or signals.velocity >= rules.frozen
-    if signals.diversity is not None and signals.diversity < rules.narrow and moves:
-        return True
-    return _mode_ratio_below(signals, rules, rules.few_modes)
+    return signals.diversity is not None and signals.diversity < rules.narrow and moves
 
 
 def _stays_below_exit(signals: Signals, rules: HealthRules) -> bool:

@@ -21,6 +21,7 @@ from ganray.health import scores
 from ganray.trial import Signals, derive_seed
 
 SAMPLES = 1_000
+FARTHEST = 1e6  # extent beyond which squares lose all meaning in single precision
 UNTRAINED = 3  # generators whose median distance is the anchor 1
 
 
@@ -128,6 +129,9 @@ class Meter:
 
     def _of_samples(self, samples: Tensor) -> dict[str, float | None]:
         bench = self._bench
+        extent = float((samples - bench.centre).abs().max()) / bench.reach
+        if extent > FARTHEST:
+            return {"extent": extent, "high_quality": 0.0}
         cross = scores.pairwise_distances(bench.heldout, samples)
         within = scores.pairwise_distances(samples, samples)
         spread = scores.mean_between(within)
@@ -145,7 +149,7 @@ class Meter:
             "probe_js": scores.js_bound(real, fake),
             "probe_auc": scores.auc(real, fake),
             "diversity": spread / bench.spread,
-            "extent": float((samples - bench.centre).abs().max()) / bench.reach,
+            "extent": extent,
         }
         if self._previous is not None:
             motion = (samples - self._previous).flatten(1).norm(dim=1).mean()
@@ -168,7 +172,7 @@ class Meter:
     def _of_discriminator(self, snapshot: Snapshot, samples: Tensor) -> dict[str, float | None]:
         bench = self._bench
         banks = torch.cat([bench.heldout, samples, bench.train[: bench.count // 2]])
-        logits = snapshot.discriminate(banks).float().cpu().numpy()
+        logits = snapshot.discriminate(banks).double().cpu().numpy()
         if not np.isfinite(logits).all():
             return {}
         real, fake, train = np.split(logits, [bench.count, 2 * bench.count])

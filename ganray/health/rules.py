@@ -30,12 +30,19 @@ class HealthRules:
     def __post_init__(self) -> None:
         if self.budget < 1:
             raise ValueError(f"budget must be at least 1 update; got {self.budget}")
-        for name in ("warm_up", "earliest", "patience", "few_modes", "enough_modes"):
+        for name in _SHARES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be within 0 and 1; got {getattr(self, name)}")
+        for name in ("narrow", "frozen", "still_far", "exploded"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.few_modes > self.enough_modes:
             raise ValueError(
                 f"few_modes {self.few_modes} must not be above enough_modes {self.enough_modes}"
+            )
+        if self.separable > self.saturated:
+            raise ValueError(
+                f"separable {self.separable} must not be above saturated {self.saturated}"
             )
 
     @classmethod
@@ -59,6 +66,11 @@ class HealthRules:
         """All thresholds."""
         return tuple(f.name for f in fields(cls))
 
+
+_SHARES = (
+    *("warm_up", "earliest", "patience", "few_modes", "enough_modes"),
+    *("counted_quality", "saturated", "separable", "progress"),
+)
 
 # risk up to -> (earliest, patience)
 _BY_RISK: dict[float, tuple[float, float]] = {

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganray.trial import LOG_2
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 BINS = 16
 SMOOTHING = 0.05  # pseudo-counts a bin: keeps a bin with one kind of sample from certainty
 DIRECT_DIMS = 8  # up to here distances are taken from differences: exact where points nearly touch
@@ -100,7 +100,7 @@ def js_bound(real: Floats, fake: Floats) -> float:
 def _held_out_loss(fit: tuple[Floats, Floats], judge: tuple[Floats, Floats]) -> float:
     """E -log P(real | x) + E -log P(fake | G(z)) on `judge`, with P fitted on `fit`."""
     pooled = np.concatenate(fit)
-    edges = np.unique(np.quantile(pooled, np.arange(1, BINS) / BINS))
+    edges = np.unique(np.quantile(pooled, np.arange(1, BINS) / BINS, method="lower"))
     counts = [
         np.bincount(np.searchsorted(edges, scores, "right"), minlength=len(edges) + 1) + SMOOTHING
         for scores in fit

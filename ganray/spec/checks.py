@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from ganray.spec.parameters import Trainer
 from ganray.spec.problems import Problem
 from ganray.spec.space import Choices, Range
@@ -44,11 +46,21 @@ def order(entries: Mapping[str, Choices | Range]) -> list[str]:
     while left:
         ready = [n for n, e in left.items() if not any(p in left for p in (e.when or {}))]
         if not ready:
-            raise ValueError(" and ".join(sorted(left)))
+            raise ValueError(" and ".join(sorted(_circle(left))))
         done += ready
         for name in ready:
             del left[name]
     return done
+
+
+def _circle(left: Mapping[str, Choices | Range]) -> set[str]:
+    """Of parameters that wait for one another, those on the circle, not those behind it."""
+    names = set(left)
+    while True:
+        needed = {parent for name in names for parent in (left[name].when or {})}
+        if names <= needed:
+            return names
+        names &= needed
 
 
 def _space(search: Any) -> Iterator[Problem]:
@@ -75,10 +87,22 @@ def _conditions(entries: Mapping[str, Choices | Range], trainer: Trainer) -> Ite
                 yield Problem(
                     where, f"depends on {parent!r}, which is neither searched nor set under trainer"
                 )
+            else:
+                for value in values:
+                    if not _is_valid(parent, value):
+                        yield Problem(where, f"{value!r} is not among the values of {parent}")
     try:
         order(entries)
     except ValueError as circle:
         yield Problem("search.space", f"the conditions of {circle} go round in a circle")
+
+
+def _is_valid(parameter: str, value: Any) -> bool:
+    try:
+        Trainer.model_validate({parameter: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _first(search: Any) -> Iterator[Problem]:
@@ -90,6 +114,12 @@ def _first(search: Any) -> Iterator[Problem]:
                     f"search.first[{index}].{name}",
                     f"{value!r} is outside search.space.{name}: {entry.describe()}",
                 )
+            for parent, values in (entry.when or {}).items() if entry is not None else ():
+                if parent in point.given and point.given[parent] not in values:
+                    yield Problem(
+                        f"search.first[{index}].{name}",
+                        f"does not apply where {parent} is {point.given[parent]!r}",
+                    )
 
 
 def _networks(networks: Any, data: Any) -> Iterator[Problem]:

@@ -99,7 +99,7 @@ def _mapping(text: str) -> dict[str, Any]:
     except MarkedYAMLError as error:
         raise SpecError([_at_line(error, _syntax(error))]) from None
     except YAMLError as error:
-        raise SpecError([f"is not YAML: {error}"]) from None
+        raise SpecError([f"is not YAML: {' '.join(str(error).split())}"]) from None
     if raw is None:
         raise SpecError(["is empty; a sweep needs at least name, data and search"])
     if not isinstance(raw, dict):

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from ganray.spec import checks
 from ganray.spec.names import PrunerName, SamplerName
-from ganray.spec.parameters import Part, Seed, Share, Trainer
+from ganray.spec.parameters import Part, Seed, Share, Trainer, or_auto
 from ganray.spec.space import Space
 from ganray.trial import SIGNALS, Direction, TrialConfig, derive_seed
 
@@ -107,7 +107,9 @@ class Search(Part):
 
     sampler: SamplerName = "tpe"
     trials: PositiveInt = 20
-    concurrency: PositiveInt | Literal["auto"] = "auto"
+    concurrency: Annotated[
+        PositiveInt | Literal["auto"], or_auto("a whole number greater than 0")
+    ] = "auto"
     seed: Seed = 0
     first: list[Trainer] = Field(default_factory=list)
     space: Space
@@ -117,7 +119,7 @@ class Search(Part):
 
 
 def _known_signal(value: Any) -> Any:
-    if value not in SIGNALS:
+    if not isinstance(value, str) or value not in SIGNALS:
         raise PydanticCustomError("unknown_name", "", {"known": sorted(SIGNALS)})
     return value
 
@@ -188,7 +190,7 @@ class Resources(Part):
     """What one trial takes. `gpu: auto` is a share of a GPU if there are GPUs, else none."""
 
     cpu: PositiveFloat = 1
-    gpu: NonNegativeFloat | Literal["auto"] = "auto"
+    gpu: Annotated[NonNegativeFloat | Literal["auto"], or_auto("a number of at least 0")] = "auto"
 
 
 class Storage(Part):

@@ -2,7 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from ganray.spec.names import LossName, OptimizerName
 
@@ -14,6 +24,26 @@ class Part(BaseModel):
     """Base of every part: frozen, strict about types, closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def or_auto(words: str) -> WrapValidator:
+    """One message for a value that may be of two kinds, instead of one for each kind.
+
+    Args:
+        words: what is allowed beside `auto`.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError(
+                "or_auto",
+                "must be {words}, or auto; got {got}",
+                {"words": words, "got": repr(value)},
+            ) from None
+
+    return WrapValidator(validate)
 
 
 class Trainer(Part):

@@ -13,6 +13,7 @@ Loc = Sequence[int | str]
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
+    "finite_number": "a finite number",
     "string": "text",
     "bool": "true or false",
     "list": "a list",
@@ -57,7 +58,7 @@ def from_pydantic(
         raw: what was validated; paths are those that can be followed in it.
         model: the model that it was validated against.
     """
-    return [Problem(_path(e["loc"], raw), _text(e, raw, model)) for e in errors]
+    return [Problem(_path(e, raw), _text(e, raw, model)) for e in errors]
 
 
 def path_of(loc: Loc) -> str:
@@ -79,14 +80,16 @@ def _follow(loc: Loc, raw: Any) -> list[int | str]:
     return steps
 
 
-def _path(loc: Loc, raw: Any) -> str:
-    return path_of(_follow(loc, raw))
+def _path(error: ErrorDetails, raw: Any) -> str:
+    loc = error["loc"]
+    return path_of(_follow(loc[:-1] if error["type"] == "invalid_key" else loc, raw))
 
 
 def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
     kind, got, context = error["type"], error["input"], error.get("ctx", {})
     loc = error["loc"]
-    name = next((str(s) for s in reversed(_follow(loc, raw)) if isinstance(s, str)), "value")
+    names = [s for s in _follow(loc, raw) if isinstance(s, str) and s != "choices"]
+    name = names[-1] if names else "value"
     match kind:
         case "extra_forbidden":
             return unknown("key", loc[-1], _keys_beside(loc, model))
@@ -102,6 +105,8 @@ def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
             return unknown(name, got, context["known"])
         case "string_pattern_mismatch":
             return f"must be letters, digits, - and _, and at most 100 of them; got {got!r}"
+        case "invalid_key":
+            return f"keys must be text; got {loc[-1]}"
         case "too_short":
             return f"is empty; give at least {context['min_length']}"
     return _limit_or_type(kind, got, context) or error["msg"]
@@ -110,7 +115,7 @@ def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
 def _limit_or_type(kind: str, got: Any, context: dict[str, Any]) -> str:
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return f"must be {words} {context[key]:g}; got {got!r}"
+        return f"must be {words} {context[key]:.15g}; got {got!r}"
     expected = _TYPES.get(kind.removesuffix("_type"))
     return f"must be {expected}; got {got!r}" if expected else ""
 
@@ -149,7 +154,7 @@ def _options(node: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_tagged(option: dict[str, Any], tag: str) -> bool:
     """Whether a union's option is the one that pydantic calls `tag`."""
     const = option.get("properties", {}).get("name", {}).get("const")
-    return const == tag or str(option.get("title", "")).lower().startswith(f"{tag}_")
+    return const == tag or str(option.get("title", "")).lower().startswith(f"{tag.strip('<>')}_")
 
 
 def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

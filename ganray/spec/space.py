@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from ganray.spec.parameters import Part, Trainer
 
-Condition = dict[str, list[Any]]
+Condition = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
 
 class Choices(Part):
@@ -83,6 +83,9 @@ def _divides(step: float, width: float) -> bool:
     return abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
 
 
+_CHOICES, _RANGE = "<choices>", "<range>"  # no keys of a file: they are left out of paths
+
+
 def _as_entry(value: Any) -> Any:
     if isinstance(value, list):
         return {"choices": value}
@@ -97,8 +100,8 @@ def _as_entry(value: Any) -> Any:
 
 def _entry_kind(value: Any) -> str:
     if isinstance(value, dict):
-        return "choices" if "choices" in value else "range"
-    return "choices" if isinstance(value, Choices) else "range"
+        return _CHOICES if "choices" in value else _RANGE
+    return _CHOICES if isinstance(value, Choices) else _RANGE
 
 
 def _entry_type(name: str, annotation: Any) -> Any:
@@ -118,7 +121,7 @@ def _entry_type(name: str, annotation: Any) -> Any:
         "step": (step | None, None),
     }
     range_ = create_model(f"Range_{name}", __base__=Range, **bounds)
-    union = Union[Annotated[choices, Tag("choices")], Annotated[range_, Tag("range")]]  # noqa: UP007
+    union = Union[Annotated[choices, Tag(_CHOICES)], Annotated[range_, Tag(_RANGE)]]  # noqa: UP007
     return Annotated[union, Discriminator(_entry_kind), BeforeValidator(_as_entry)]
 
 

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganray.tracking import schema
@@ -27,7 +28,10 @@ FLUSH_SECONDS = 1.0
 BATCH = 1_000  # metrics in one `log_batch`: the server's limit
 GRACE_SECONDS = 60.0  # that `close` waits for a store which is away
 LONGEST_PAUSE = 10.0
-PERMANENT = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
+AWAY = "the tracking store is away; the sweep goes on: %s"
+SHORTEST_PAUSE = 0.25
+# MLflow's codes for a store that cannot be reached or is busy; all others are refusals
+PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "ABORTED"}
 
 Write = Callable[["_Writer"], None]
 
@@ -44,7 +48,7 @@ class MlflowRecorder:
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._writer = _Writer(uri, experiment)
-        self._told = False  # that the store is away
+        self._told: set[str] = set()
         self._lost = 0
         self._gives_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
@@ -92,11 +96,11 @@ class MlflowRecorder:
                     open_ = False
                 else:
                     self._deliver(write)
-            self._deliver(lambda writer: writer.flush())
+            for run_id in self._writer.waiting():
+                self._deliver(partial(_Writer.flush, run_id=run_id))
         if self._lost:
             log.warning(
-                "the tracking store was away: %d records did not reach it; the study has them",
-                self._lost,
+                "%d records for the tracking store did not reach it; the study has them", self._lost
             )
 
     def _drain(self) -> list[Write | None]:
@@ -113,26 +117,32 @@ class MlflowRecorder:
         return writes
 
     def _deliver(self, write: Write) -> None:
-        """Try until it works, or is hopeless, or closing has taken too long."""
-        pause = 0.25
-        while True:
+        """Try until it works, or is refused, or closing has taken too long."""
+        pause = SHORTEST_PAUSE
+        while not self._gives_up():
             try:
                 return write(self._writer)
             except Exception as error:
-                if _is_permanent(error):
+                if not _is_passing(error):
                     self._lost += 1
-                    log.warning("MLflow refused a record: %s", error)
+                    self._tell_once(f"MLflow refused a record: {error}")
                     return None
-                if not self._told:
-                    log.warning("the tracking store is away; the sweep goes on: %s", error)
-                self._told = True
-            if self._closing.is_set():
-                self._gives_up_at = min(self._gives_up_at, time.monotonic() + GRACE_SECONDS)
-            if time.monotonic() > self._gives_up_at:
-                self._lost += 1
-                return None
+                self._tell_once(AWAY, error)
+            self._writer.doubtful = True
             self._closing.wait(pause) if not self._closing.is_set() else time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+        self._lost += 1
+        return None
+
+    def _gives_up(self) -> bool:
+        if self._closing.is_set() and self._writer.doubtful:
+            self._gives_up_at = min(self._gives_up_at, time.monotonic() + GRACE_SECONDS)
+        return time.monotonic() > self._gives_up_at
+
+    def _tell_once(self, message: str, *details: object) -> None:
+        if message not in self._told:
+            log.warning(message, *details)
+        self._told.add(message)
 
 
 class _Writer:
@@ -145,7 +155,7 @@ class _Writer:
         self._experiment_id = ""
         self._sweep: SweepRecord | None = None
         self._parent = ""
-        self._resumed = False
+        self.doubtful = False  # whether a run may exist of which we do not know
         self._runs: dict[int, str] = {}
         self._states: dict[int, State] = {}
         self._pending: dict[str, list[Metric]] = {}
@@ -166,7 +176,7 @@ class _Writer:
 
     def start_trial(self, trial: TrialRecord, now: int) -> None:
         run_id = self._runs.get(trial.number) or (
-            self._find(sweep=self._name, trial=trial.number) if self._resumed else None
+            self._find(sweep=self._name, trial=trial.number) if self.doubtful else None
         )
         if run_id is None:
             tags = {
@@ -191,14 +201,14 @@ class _Writer:
     def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
         from PIL import Image
 
+        run_id = self._runs[number]
         try:
             image = Image.open(io.BytesIO(load()))
-        except OSError as error:
+            image.load()
+        except Exception as error:
             log.warning("the picture of trial %d at update %d is lost: %s", number, update, error)
             return
-        self._client.log_image(
-            self._runs[number], image, key="samples", step=update, synchronous=True
-        )
+        self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
 
     def end_trial(self, ending: Ending, now: int) -> None:
         assert self._sweep is not None, "the sweep starts before its trials end"
@@ -212,7 +222,7 @@ class _Writer:
         best = best_values(ending.history)
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
         self._add_metrics(ending.number, values, update, now)
-        self.flush()
+        self.flush(run_id)
         for key, value in (
             (schema.OUTCOME, ending.outcome.value),
             (schema.REASON, ending.reason),
@@ -222,18 +232,27 @@ class _Writer:
         self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
-        self.flush()
         for outcome in Outcome:
             count = sum(found is outcome for found in outcomes.values())
             self._client.log_metric(self._parent, f"trials_{outcome.value}", count)
         self._client.set_terminated(self._parent, "KILLED" if cancelled else "FINISHED")
 
-    def flush(self) -> None:
-        for run_id, metrics in list(self._pending.items()):
+    def waiting(self) -> list[str]:
+        """The runs that have metrics to be sent."""
+        return list(self._pending)
+
+    def flush(self, run_id: str) -> None:
+        """Send a run's metrics; those that MLflow refuses are dropped."""
+        metrics = self._pending.get(run_id, [])
+        try:
             while metrics:
                 self._client.log_batch(run_id, metrics=metrics[:BATCH])
                 del metrics[:BATCH]
-            del self._pending[run_id]
+        except Exception as error:
+            if not _is_passing(error):
+                self._pending.pop(run_id, None)
+            raise
+        self._pending.pop(run_id, None)
 
     @property
     def _client(self) -> "MlflowClient":
@@ -272,7 +291,7 @@ class _Writer:
         runs = self._client.search_runs([self._experiment_id], where, max_results=1)
         if not runs:
             return None
-        self._resumed = True
+        self.doubtful = True  # the sweep goes on from an earlier start
         run_id: str = runs[0].info.run_id
         return run_id
 
@@ -303,5 +322,9 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _is_permanent(error: Exception) -> bool:
-    return getattr(error, "error_code", None) in PERMANENT
+def _is_passing(error: Exception) -> bool:
+    """Whether trying again may help: the store is away or busy, and did not refuse."""
+    code = getattr(error, "error_code", None)
+    if code is not None:
+        return code in PASSING
+    return not isinstance(error, LookupError | ValueError | TypeError | AssertionError)

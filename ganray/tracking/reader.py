@@ -1,13 +1,14 @@
 """Reads sweeps back from MLflow, with the types that they had."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ganray.errors import TrackingError, UnknownSweepError
+from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.tracking import schema
-from ganray.tracking.store import open_client, tracking_uri
+from ganray.tracking.store import is_missing, open_client, tracking_uri
 from ganray.trial import COUNTERS, SIGNALS
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         UnknownSweepError: the store has no sweep of that name.
         TrackingError: the store cannot be read.
     """
-    client, store = _client(uri)
-    parents = list(_search(client, name, "sweep"))
+    with _reading(uri) as client:
+        parents = list(_search(client, name, "sweep"))
+        trials = [_row(run) for run in _search(client, name, "trial")] if parents else []
     if not parents:
-        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {store}")
+        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
     parent = parents[0]
     direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
     searched = parent.data.tags.get(schema.SEARCHED, "")
-    trials = sorted((_row(run) for run in _search(client, name, "trial")), key=lambda t: t.number)
     return SweepRow(
         name=name,
         run_id=parent.info.run_id,
@@ -69,43 +70,52 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         searched=tuple(searched.split(",")) if searched else (),
         objective=objective,
         direction=direction,
-        trials=tuple(trials),
+        trials=tuple(sorted(trials, key=lambda trial: trial.number)),
     )
 
 
 def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]:
-    """Every report of every trial: `trial`, `update` and the signals that it has."""
-    client, _ = _client(uri)
-    for trial in fetch_sweep(name, uri).trials:
-        reports: dict[int, dict[str, Any]] = {}
-        for signal in (*COUNTERS, *SIGNALS):
-            if signal in trial.metrics:
-                for metric in client.get_metric_history(trial.run_id, signal):
-                    row = reports.setdefault(metric.step, {"trial": trial.number})
-                    row |= {"update": metric.step, signal: metric.value}
-        yield from (reports[update] for update in sorted(reports))
+    """Every report of every trial: `trial`, `update` and the signals that it has.
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `fetch_sweep`.
+    """
+    sweep = fetch_sweep(name, uri)
+    with _reading(uri) as client:
+        for trial in sweep.trials:
+            reports: dict[int, dict[str, Any]] = {}
+            for signal in (*COUNTERS, *SIGNALS):
+                if signal in trial.metrics:
+                    for metric in client.get_metric_history(trial.run_id, signal):
+                        row = reports.setdefault(metric.step, {"trial": trial.number})
+                        row |= {"update": metric.step, signal: metric.value}
+            yield from (reports[update] for update in sorted(reports))
 
 
-def _client(uri: str | None) -> tuple["MlflowClient", str]:
+@contextmanager
+def _reading(uri: str | None) -> Iterator["MlflowClient"]:
+    """A client whose failures are told as what they mean to a reader."""
     store = tracking_uri(uri)
-    return open_client(store), store
+    try:
+        if is_missing(store):
+            raise TrackingError(f"the tracking store {store} cannot be read: it does not exist")
+        yield open_client(store)
+    except GanrayError:
+        raise
+    except Exception as error:
+        raise TrackingError(f"the tracking store {store} cannot be read: {error}") from error
 
 
 def _search(client: "MlflowClient", name: str, kind: str) -> Iterator["Run"]:
-    from mlflow.exceptions import MlflowException
-
+    if "'" in name:  # no sweep has such a name, and the filter's grammar has no escape
+        return
     where = f"tags.`{schema.SWEEP}` = '{name}' and tags.`{schema.KIND}` = '{kind}'"
-    try:
-        experiments = [e.experiment_id for e in client.search_experiments()]
-        token: str | None = None
-        while token != "":
-            page = client.search_runs(
-                experiments, where, max_results=PAGE, page_token=token or None
-            )
-            yield from page
-            token = page.token or ""
-    except MlflowException as error:
-        raise TrackingError(f"the tracking store cannot be read: {error}") from error
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    token: str | None = None
+    while token != "":
+        page = client.search_runs(experiments, where, max_results=PAGE, page_token=token or None)
+        yield from page
+        token = page.token or ""
 
 
 def _row(run: "Run") -> TrialRow:

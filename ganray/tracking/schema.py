@@ -57,5 +57,13 @@ def to_text(value: Any) -> str:
 
 
 def from_text(parameter: str, text: str) -> Any:
-    """The value of a trial parameter, with its own type, from MLflow's text."""
-    return text if is_text(parameter) else ast.literal_eval(text)
+    """The value of a trial parameter, with its own type, from MLflow's text.
+
+    A parameter that this version does not know is read as what it looks like.
+    """
+    if is_text(parameter):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,12 @@ DEFAULT_URI = "sqlite:///mlflow.db"  # what a plain `mlflow ui` opens, too
 def tracking_uri(given: str | None = None) -> str:
     """The store to use: the given one, else `MLFLOW_TRACKING_URI`, else a file here."""
     return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def is_missing(uri: str) -> bool:
+    """Whether the store is a file that is not there: opening it would make it."""
+    path = uri.removeprefix("sqlite:///")
+    return path != uri and not Path(path).exists()
 
 
 def open_client(uri: str) -> "MlflowClient":

@@ -19,6 +19,7 @@ from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.trial import Outcome
 from ganray.tuning.places import results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
+from ganray.tuning.space import trial_count
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.trainable import GanTrial
 
@@ -119,7 +120,7 @@ def _run(
         tune_config=tune.TuneConfig(
             search_alg=StudySearch(study, recorders, limits),
             scheduler=scheduler,
-            num_samples=spec.search.trials,
+            num_samples=trial_count(spec),
             max_concurrent_trials=_concurrency(spec, resources),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
@@ -179,7 +180,7 @@ def _sweep_record(
         direction=spec.objective.direction,
         searched=tuple(search.space.entries),
         updates=budget.updates,
-        trials=search.trials,
+        trials=trial_count(spec),
         gpus_per_trial=resources["GPU"],
         params=params,
         environment={**describe_environment(), "resources": resources, "seed": search.seed},

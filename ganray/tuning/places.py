@@ -30,7 +30,7 @@ def study_location(spec: SweepSpec) -> str:
     if _is_url(place):
         return place
     path = Path(place).expanduser().absolute()
-    return str(path if path.suffix else path / f"{spec.name}.journal")
+    return str(path if path.suffix in (".journal", ".log") else path / f"{spec.name}.journal")
 
 
 def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:

@@ -52,7 +52,7 @@ def fixed_point(spec: SweepSpec, number: int) -> Params | None:
     if spec.search.sampler == "grid":
         return grid_points(spec)[number - len(first)]
     if spec.search.sampler == "qmc":
-        return _quasi_random_point(spec, number)
+        return _quasi_random_point(spec, number - len(first))
     return None
 
 
@@ -146,11 +146,12 @@ def _values(distribution: BaseDistribution) -> list[Any]:
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     assert distribution.step is not None, "the sweep file was checked for it"
     count = round((distribution.high - distribution.low) / distribution.step) + 1
-    return [distribution.low + index * distribution.step for index in range(count)]
+    below = [distribution.low + index * distribution.step for index in range(count - 1)]
+    return [*below, distribution.high]  # exactly, whatever the steps add up to
 
 
-def _quasi_random_point(spec: SweepSpec, number: int) -> Params:
-    """Point `number` of a scrambled Sobol' sequence over all searched parameters.
+def _quasi_random_point(spec: SweepSpec, index: int) -> Params:
+    """Point `index` of a scrambled Sobol' sequence over all searched parameters.
 
     Source: Owen 1998 (J. Complexity 14), as scipy has it. Optuna's own QMC sampler draws choices at
     random, and a choice of loss is what most sweeps are about.
@@ -159,8 +160,8 @@ def _quasi_random_point(spec: SweepSpec, number: int) -> Params:
 
     found = distributions(spec)
     sequence = qmc.Sobol(len(found), scramble=True, rng=np.random.default_rng(spec.search.seed))
-    if number:
-        sequence.fast_forward(number)
+    if index:
+        sequence.fast_forward(index)
     unit = sequence.random(1)[0]
     params: Params = {}
     for (name, distribution), u in zip(found.items(), unit, strict=True):
@@ -179,7 +180,7 @@ def _at(distribution: BaseDistribution, unit: float) -> Any:
         offset = 0.5 if isinstance(distribution, IntDistribution) else 0.0
         start, end = math.log(low - offset), math.log(high + offset)
         value = math.exp(start + unit * (end - start))
-        return round(value) if offset else min(max(value, low), high)
+        return min(max(round(value) if offset else value, low), high)
     if distribution.step is None:
         return low + unit * (high - low)
     values = _values(distribution)

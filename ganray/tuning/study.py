@@ -4,6 +4,7 @@ Every report, verdict and outcome is in the storage before anybody else hears of
 killed driver loses no decision.
 """
 
+import math
 import statistics
 import warnings
 from collections.abc import Sequence
@@ -78,8 +79,8 @@ class SweepStudy:
             study = optuna.create_study(study_name=spec.name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             raise NameTakenError(
-                f"a sweep named '{spec.name}' exists in {study_location(spec)}; "
-                "give another one with --name"
+                f"a sweep named '{spec.name}' exists in {study_location(spec)}; give this one "
+                f"another name with --name, or see that one with: ganray summary {spec.name}"
             ) from None
         study.set_user_attr("spec", spec.to_json())
         return cls(spec, study)
@@ -98,24 +99,29 @@ class SweepStudy:
             raise UnknownSweepError(
                 f"no sweep named '{spec.name}' is recorded in {study_location(spec)}"
             ) from None
-        recorded = SweepSpec.model_validate_json(study.user_attrs["spec"])
-        return cls(recorded, study)
+        loaded = cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
+        loaded._complete_endings()
+        return loaded
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self).load, (self.spec,))  # Ray pickles its searcher: the storage has it all
 
     def ask(self) -> Assignment | None:
         """The next trial; None when the sweep has had all of them."""
-        number = len(self._study.get_trials(deepcopy=False))
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [t.number for t in trials if t.state is TrialState.WAITING]
+        number = waiting[0] if waiting else len(trials)
         if number >= trial_count(self.spec):
             return None
-        point = fixed_point(self.spec, number)
-        if point is not None:
+        point = fixed_point(self.spec, number) or {}
+        if point and not waiting:  # a driver may have been killed between this line and `ask`
             self._study.enqueue_trial(point)
         self._study.sampler = make_sampler(self.spec, number)
         trial = self._study.ask()
         searched = suggest(trial, self.spec)
-        config = self.spec.trial_config(trial.number, {**(point or {}), **searched})
+        entries = self.spec.search.space.entries
+        fixed = {name: value for name, value in point.items() if name not in entries}
+        config = self.spec.trial_config(trial.number, {**fixed, **searched})
         trial.set_user_attr("config", asdict(config))
         trial.set_user_attr("searched", searched)
         self._running[trial.number] = trial
@@ -128,7 +134,7 @@ class SweepStudy:
         verdict = self._pruner.verdict(history)
         record_signals(trial, signals, verdict)
         value = getattr(signals, self.spec.objective.metric)
-        if value is not None:
+        if value is not None and math.isfinite(value):
             trial.report(value, signals.update)
         return Decision(verdict, self._stop(trial, signals, verdict))
 
@@ -149,14 +155,7 @@ class SweepStudy:
         self._running.pop(number, None)
         if ending.outcome is Outcome.CANCELLED:
             return ending
-        trial.set_constraint(_CONSTRAINT, 1.0 if ending.outcome in _AVOID else 0.0)
-        state = _STATES[ending.outcome]
-        value = ending.objective if state is TrialState.COMPLETE else None
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Constraints have been set"
-            )  # CMA-ES has no use for it
-            self._study.tell(trial, value, state=state)
+        self._tell(trial, ending.outcome, ending.objective)
         return ending
 
     def unfinished(self) -> list[int]:
@@ -197,6 +196,23 @@ class SweepStudy:
         full = signals.update >= self.spec.budget.updates
         return Stop(Outcome.COMPLETED, "the full budget") if full else None
 
+    def _tell(self, trial: Trial, outcome: Outcome, objective: float | None) -> None:
+        if _CONSTRAINT not in self._frozen(trial.number).constraints:
+            trial.set_constraint(_CONSTRAINT, 1.0 if outcome in _AVOID else 0.0)
+        state = _STATES[outcome]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Constraints have been set")  # CMA-ES has no use
+            value = objective if state is TrialState.COMPLETE else None
+            self._study.tell(trial, value, state=state)
+
+    def _complete_endings(self) -> None:
+        """Tell Optuna of outcomes that a driver wrote just before it was killed."""
+        for frozen in self._study.get_trials(states=(TrialState.RUNNING,)):
+            outcome = frozen.user_attrs.get("outcome", Outcome.CANCELLED)
+            if outcome != Outcome.CANCELLED:
+                objective = frozen.user_attrs.get("objective")
+                self._tell(self._trial(frozen.number), Outcome(outcome), objective)
+
     def _is_audited(self, number: int) -> bool:
         """Whether the trial belongs to the share that runs to the end, whatever the judge says."""
         share = self.spec.prune.audit if self.spec.prune else 0.0
@@ -222,7 +238,7 @@ class SweepStudy:
 
     def _objective(self, history: Sequence[Signals]) -> float | None:
         values = [getattr(signals, self.spec.objective.metric) for signals in history]
-        last = [value for value in values[-_LAST_REPORTS:] if value is not None]
+        last = [v for v in values[-_LAST_REPORTS:] if v is not None and math.isfinite(v)]
         return statistics.median(last) if last else None
 
     def _trial(self, number: int) -> Trial:

@@ -1,0 +1,180 @@
+"""What several test files build on: small sweeps, signals, stores, and the program in process."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import settings
+
+from ganray.spec.load import parse_sweep
+from ganray.spec.models import SweepSpec
+from ganray.tracking import mlflow_recorder
+from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.trial import Ending, Outcome, Signals, State, TrialConfig, Verdict
+
+# the same examples everywhere, so that a failure on one machine is a failure on every machine
+settings.register_profile("ganray", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("ganray")
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {"name": "ring", "train_size": 1_000},
+    "networks": {"name": "mlp", "width": 8, "depth": 1},
+    "search": {"sampler": "random", "trials": 4, "space": {"loss": ["hinge", "wgan"]}},
+    "budget": {"updates": 100, "reports": 10},
+}
+
+
+# a sweep as it may stand in a store: the trials' settings, what they reported, how they ended
+RECORDED: dict[int, tuple[dict[str, Any], list[dict[str, Any]], Outcome | None]] = {
+    0: (
+        {"loss": "wgan", "d_lr": 0.1 + 0.2, "d_steps": 5, "weight_clip": 0.01},
+        [{"distance": 0.5, "modes": 7.5, "js": 0.1}, {"distance": 1 / 3, "modes": 2.0}],
+        Outcome.COMPLETED,
+    ),
+    1: (
+        {"loss": "hinge", "d_lr": 1e-300, "d_steps": 1, "d_grad_clip": 1.0},
+        [{"distance": 0.9, "modes": 1.0, "mode_ratio": 0.125, "js": 0.6}],
+        Outcome.COLLAPSED,
+    ),
+    2: ({"loss": "lsgan", "d_lr": 2e-4, "d_steps": 2}, [], Outcome.CRASHED),
+    3: (
+        {"loss": "hinge", "d_lr": 1.0, "d_steps": 2, "d_grad_clip": 1.0},
+        [{"distance": 0.125, "modes": 8.0, "modes_covered": 8.0, "js": 0.2}] * 2,
+        Outcome.COMPLETED,
+    ),
+    4: ({"loss": "wgan", "d_lr": 0.5, "d_steps": 1, "weight_clip": 1.0}, [{"modes": 3.0}], None),
+}
+
+
+class Answer(NamedTuple):
+    """What the program gave back."""
+
+    code: int
+    out: str
+    err: str
+
+
+def small_spec(folder: Path, **parts: Any) -> SweepSpec:
+    """A valid sweep whose files go under `folder`; `search` is laid over that of `SMALL`."""
+    raw = copy.deepcopy(SMALL) | {"storage": {"results": str(folder / "results")}}
+    raw["search"] |= parts.pop("search", {})
+    return parse_sweep(raw | parts)
+
+
+def signals_at(update: int, **values: Any) -> Signals:
+    """One report's signals, with the counters of a 1:1 ratio and batches of 100."""
+    counters = {
+        "d_updates": update - update // 2,
+        "g_updates": update // 2,
+        "images": 100 * (update - update // 2),
+        "seconds": update / 1_000,
+    }
+    return Signals(update=update, **{**counters, **values})
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own, with an empty home beside it, and no MLflow store given."""
+    folder, home = tmp_path / "here", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
+
+
+@pytest.fixture
+def ganray(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """The program, in this process: `ganray("validate", "ring.yaml")`."""
+
+    def call(*arguments: str | Path) -> Answer:
+        from ganray.cli.app import main
+
+        monkeypatch.setattr(sys, "argv", ["ganray", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return Answer(int(end.value.code or 0), out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without a run: making one takes seconds, copying it none."""
+    folder = tmp_path_factory.mktemp("store")
+    script = "import mlflow; mlflow.MlflowClient('sqlite:///mlflow.db').search_experiments()"
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(here: Path, empty_store: Path) -> str:
+    """The URI of a fresh MLflow store in the working folder, where it is the default one."""
+    shutil.copy(empty_store, here / "mlflow.db")
+    return f"sqlite:///{here / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a store with the sweeps `recorded`, as in `RECORDED`, and `empty`."""
+    folder = tmp_path_factory.mktemp("recorded")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+        for name in ("recorded", "empty"):
+            _record(mlflow_recorder.MlflowRecorder(uri, "ganray"), name)
+    return uri
+
+
+def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
+    trials = RECORDED if name == "recorded" else {}
+    sweep = SweepRecord(
+        name=name,
+        description=None,
+        sweep_file=f"name: {name}\n",
+        objective="distance",
+        direction="min",
+        searched=("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"),
+        updates=20,
+        trials=len(trials),
+        gpus_per_trial=0.5,
+        params={},
+        environment={},
+    )
+    recorder.start_sweep(sweep)
+    for number in sorted(trials, reverse=True):
+        settings, reports, outcome = trials[number]
+        params = {**asdict(TrialConfig()), **settings}
+        recorder.start_trial(TrialRecord(number=number, params=params, searched=settings))
+        history = [signals_at(10 * (i + 1), **values) for i, values in enumerate(reports)]
+        for signals in history:
+            recorder.report(number, signals, Verdict(State.HEALTHY))
+        if outcome is not None:
+            ending = Ending(
+                number=number,
+                outcome=outcome,
+                reason=f"because {outcome}",
+                objective=history[-1].distance if history else None,
+                history=history,
+                audited=number == 3,
+                wall_seconds=3_600.0,
+            )
+            recorder.end_trial(ending)
+    if not trials:
+        recorder.end_sweep({}, cancelled=False)
+    recorder.close()

@@ -1,0 +1,78 @@
+"""Every sweep that is shipped can be run: it is valid, asks for valid trials, and they train."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+
+from ganray.data.registry import load_dataset
+from ganray.spec.load import load_sweep
+from ganray.spec.parameters import Trainer
+from ganray.trial import TrialConfig
+from ganray.tuning.session import Session, Workbench
+from ganray.tuning.study import SweepStudy
+from tests.conftest import Answer
+
+SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.yaml"))
+
+every_sweep = pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
+
+
+def test_there_are_sweeps() -> None:
+    assert {"ring"} <= {path.stem for path in SWEEPS}
+
+
+@every_sweep
+def test_sweep_is_valid_and_named_like_its_file(path: Path, ganray) -> None:
+    answer: Answer = ganray("validate", path)
+    assert (answer.code, answer.err) == (0, "")
+    assert load_sweep(path).name == path.stem
+    assert load_sweep(path).description
+
+
+@every_sweep
+def test_sweep_asks_for_valid_trials(path: Path) -> None:
+    spec = load_sweep(path)
+    study = SweepStudy(spec, optuna.create_study())
+    for number in range(3):
+        asked = study.ask()
+        assert asked is not None
+        assert asked.number == number
+        assert isinstance(asked.config, TrialConfig)
+        # the limits of the file hold for what is asked, too
+        assert Trainer.model_validate(asdict(asked.config)).model_dump() == asdict(asked.config)
+        applicable = set(spec.search.space.entries) - {
+            name for name, entry in spec.search.space.entries.items() if entry.when
+        }
+        assert applicable <= set(asked.searched) <= {field.name for field in fields(TrialConfig)}
+
+
+@every_sweep
+def test_first_trial_of_a_sweep_trains(path: Path, one_thread: None) -> None:
+    spec = load_sweep(path, ["budget={updates: 6, reports: 2}"])
+    asked = SweepStudy(spec, optuna.create_study()).ask()
+    assert asked is not None
+    dataset = load_dataset(spec.data.model_dump())
+    session = Session(Workbench(spec, dataset, device="cpu"), asked.config)
+    for update in (3, 6):
+        signals = session.next_report()
+        assert signals.update == update
+        assert signals.nonfinite is None
+        value = getattr(signals, spec.objective.metric)
+        assert value is not None
+        assert math.isfinite(value)
+    assert session.done
+    assert session.picture() is not None

@@ -1,0 +1,446 @@
+"""The commands, through the program's own entry: what they print where, and their exit codes."""
+
+import csv
+import io
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ganray.data.registry import load_dataset
+from ganray.gan.losses import LOSSES
+from ganray.spec.load import load_sweep
+from ganray.spec.models import SweepSpec
+from ganray.summary import summarize
+from ganray.tracking.recorder import Recorder
+from ganray.trial import Outcome
+from ganray.tuning import driver
+from ganray.tuning.driver import SweepResult
+from ganray.tuning.session import Session, Workbench
+from ganray.tuning.study import SweepStudy
+from tests.conftest import Answer
+
+Program = Callable[..., Answer]
+
+FILE = """\
+name: small
+data: {name: ring, train_size: 200}
+networks: {name: mlp, width: 8, depth: 1}
+trainer: {batch_size: 16, d_lr: 0.001}
+search:
+  sampler: random
+  trials: 3
+  first: [{loss: wgan, d_steps: 2}]
+  space: {loss: [hinge, wgan], d_steps: [1, 2]}
+budget: {updates: 20, reports: 2}
+"""
+OPTIONS = {
+    "validate": ["--set", "--schema"],
+    "run": [
+        *["--trials", "--seed", "--name", "--no-prune", "--set", "--tracking-uri", "--storage"],
+    ],
+    "train": ["--trial", "--name", "--set", "--storage", "--json"],
+    "summary": ["--format", "--output", "--tracking-uri"],
+    "ui": ["--tracking-uri", "--port"],
+}
+
+
+@pytest.fixture
+def file(here: Path) -> str:
+    (here / "s.yaml").write_text(FILE)
+    return "s.yaml"
+
+
+def controls(text: str) -> set[str]:
+    """The control characters in a text, line ends aside."""
+    return set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text))
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+def test_help_answers_at_once(here: Path) -> None:
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "ganray", "--help"], capture_output=True, text=True, check=True
+        )
+        taken.append(time.perf_counter() - start)
+    assert all(f" {command} " in done.stdout for command in OPTIONS)
+    assert done.stderr == ""
+    assert statistics.median(taken) < 1.5  # 0.3 s on a machine that does nothing else
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_command_tells_its_options(command: str, ganray: Program) -> None:
+    answer = ganray(command, "--help")
+    assert answer.code == 0
+    missing = [option for option in OPTIONS[command] if option not in answer.out]
+    assert missing == []
+
+
+def test_program_without_a_command_shows_its_help(ganray: Program) -> None:
+    answer = ganray()
+    assert answer.code == 2
+    assert "validate" in answer.out + answer.err
+
+
+# --- validate -------------------------------------------------------------------------------------
+
+
+def test_valid_file_is_told_in_one_line(file: str, ganray: Program) -> None:
+    assert ganray("validate", file) == (
+        0,
+        "s.yaml: valid. 'small': 3 random trials of 20 updates on ring, searching loss, d_steps\n",
+        "",
+    )
+
+
+def test_valid_grid_is_told_with_as_many_trials_as_it_has_points(
+    file: str, ganray: Program
+) -> None:
+    answer = ganray("validate", file, "--set", "search.sampler=grid", "--set", "search.trials=99")
+    assert "'small': 5 grid trials" in answer.out  # four points, after the first one
+
+
+def test_settings_are_validated_with_the_file(file: str, ganray: Program) -> None:
+    good = ganray("validate", file, "--set", "budget.updates=50", "--set", "loss=hinge")
+    assert good.code == 0
+    assert "of 50 updates on ring, searching d_steps\n" in good.out
+    bad = ganray("validate", file, "--set", "budget.updates=many")
+    assert (bad.code, bad.out) == (2, "")
+    assert bad.err == "ganray: s.yaml: budget.updates: must be a whole number; got 'many'\n"
+
+
+def test_schema_is_json_that_names_every_loss(ganray: Program) -> None:
+    answer = ganray("validate", "--schema")
+    assert (answer.code, answer.err) == (0, "")
+    schema = json.loads(answer.out)
+    assert set(schema["required"]) == {"name", "data", "search"}
+    definitions = schema["$defs"]
+    assert set(definitions["Trainer"]["properties"]["loss"]["enum"]) == set(LOSSES)
+    choices = definitions["Choices_loss"]["properties"]["choices"]
+    assert set(choices["items"]["enum"]) == set(LOSSES)
+    assert definitions["Trainer"]["additionalProperties"] is False
+
+
+def test_validate_needs_a_file_or_the_schema(ganray: Program) -> None:
+    answer = ganray("validate")
+    assert (answer.code, answer.out) == (2, "")
+    assert "give a sweep file, or --schema" in answer.err
+
+
+# --- run ------------------------------------------------------------------------------------------
+
+
+class FakeSweep:
+    """Stands where `run_sweep` does; remembers what it was given, and ends as it is told."""
+
+    def __init__(self, **result: Any) -> None:
+        self.result = {"name": "recorded", "outcomes": {}, "cancelled": False, **result}
+        self.spec: SweepSpec | None = None
+
+    def __call__(self, spec: SweepSpec, recorders: Sequence[Recorder]) -> SweepResult:
+        self.spec = spec
+        for recorder in recorders:
+            recorder.close()
+        return SweepResult(**self.result)
+
+
+@pytest.fixture
+def run_recorded(
+    ganray: Program, file: str, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Answer, SweepSpec]]:
+    """`ganray run` of the sweep that stands in the store already; only the running is left out."""
+
+    def run(*options: str, **result: Any) -> tuple[Answer, SweepSpec]:
+        fake = FakeSweep(**result)
+        monkeypatch.setattr(driver, "run_sweep", fake)
+        name = [] if "--name" in options else ["--name", "recorded"]
+        answer = ganray("run", file, *name, "--tracking-uri", recorded, *options)
+        assert fake.spec is not None
+        return answer, fake.spec
+
+    return run
+
+
+def test_run_prints_the_summary_on_stdout_and_the_rest_on_stderr(
+    run_recorded: Callable[..., tuple[Answer, SweepSpec]], recorded: str
+) -> None:
+    answer, _ = run_recorded()
+    assert answer.code == 0
+    assert answer.out.startswith("recorded: 5 trials, 2 completed, 1 collapsed, 1 crashed")
+    assert f"ganray ui --tracking-uri {recorded}" in answer.err.replace("\n", "")
+    assert controls(answer.out + answer.err) == set()
+
+
+def test_options_of_run_change_the_sweep(
+    run_recorded: Callable[..., tuple[Answer, SweepSpec]], file: str, recorded: str
+) -> None:
+    options = ["--trials", "7", "--seed", "5", "--no-prune", "--storage", "kept"]
+    _, spec = run_recorded(*options, "--set", "budget.updates=40", "--set", "loss=hinge")
+    assert (spec.search.trials, spec.search.seed, spec.prune) == (7, 5, None)
+    assert (spec.name, spec.tracking.uri) == ("recorded", recorded)
+    assert (spec.storage.study, spec.storage.results) == (None, "kept")
+    assert (spec.budget.updates, spec.trainer.loss) == (40, "hinge")
+    _, plain = run_recorded()
+    changes = {"name": "recorded", "tracking": plain.tracking}
+    assert plain == load_sweep(file).model_copy(update=changes)
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite:///study.db", "mysql://host/db"])
+def test_storage_that_is_a_database_is_for_the_study(
+    url: str, run_recorded: Callable[..., tuple[Answer, SweepSpec]]
+) -> None:
+    _, spec = run_recorded("--storage", url)
+    assert (spec.storage.study, spec.storage.results) == (url, None)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "folder", "sqlite-files", "/data/postgresql"])
+def test_storage_that_is_no_database_is_for_the_results(
+    place: str, run_recorded: Callable[..., tuple[Answer, SweepSpec]]
+) -> None:
+    _, spec = run_recorded("--storage", place)
+    assert (spec.storage.study, spec.storage.results) == (None, place)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"cancelled": True, "outcomes": {0: Outcome.CANCELLED}},
+        {"reason": "6 trials crashed, more than budget.failures 5"},
+    ],
+)
+def test_sweep_that_ended_early_is_exit_code_1(
+    result: dict[str, Any], run_recorded: Callable[..., tuple[Answer, SweepSpec]]
+) -> None:
+    answer, _ = run_recorded(**result)
+    assert answer.code == 1
+    assert answer.out.startswith("recorded: 5 trials")
+    assert result.get("reason", "") in answer.err
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster of two CPUs that is not there: enough for what is refused before any trial."""
+    monkeypatch.setattr(driver, "_start_ray", lambda: None)
+    monkeypatch.setattr(driver, "cluster_resources", lambda: {"CPU": 2.0})
+
+
+def test_name_that_exists_is_refused_with_both_ways_out(
+    cluster: None, file: str, ganray: Program
+) -> None:
+    SweepStudy.create(load_sweep(file))
+    answer = ganray("run", file)
+    assert (answer.code, answer.out) == (2, "")
+    told = [line for line in answer.err.splitlines() if line.startswith("ganray: ")]
+    assert len(told) == 1
+    assert "a sweep named 'small' exists in" in told[0]
+    assert "--name" in told[0]
+    assert "ganray summary small" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("resources.gpu=1", "resources.gpu: a trial asks for 1 GPUs; there are 0"),
+        ("resources.cpu=3", "resources.cpu: a trial asks for 3 CPUs; there are 2"),
+    ],
+)
+def test_resources_that_are_not_there_are_refused_and_nothing_is_created(
+    setting: str, problem: str, cluster: None, file: str, here: Path, ganray: Program
+) -> None:
+    answer = ganray("run", file, "--set", setting)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"ganray: {problem}\n" in answer.err
+    assert [path.name for path in here.iterdir()] == ["s.yaml"]
+    assert list(Path.home().iterdir()) == []
+
+
+# --- train ----------------------------------------------------------------------------------------
+
+
+def train(ganray: Program, *options: str) -> tuple[Answer, dict[str, Any]]:
+    answer = ganray("train", "s.yaml", "--json", *options)
+    signals = json.loads(answer.out)
+    return answer, {k: v for k, v in signals.items() if "second" not in k}
+
+
+def test_train_takes_what_is_not_set_from_the_first_point(file: str, ganray: Program) -> None:
+    answer, signals = train(ganray)
+    assert answer.code == 0
+    settings = answer.err.replace("\n", " ")
+    assert "loss=wgan d_steps=2" in settings
+    assert "d_lr=0.001" in settings
+    assert (signals["update"], signals["d_updates"]) == (20, 14)
+    assert answer.err.count("distance ") == 2  # a line a report
+    assert controls(answer.err) == set()
+    changed, _ = train(ganray, "--set", "loss=hinge")
+    assert "loss=hinge d_steps=2" in changed.err.replace("\n", " ")
+
+
+def test_train_prints_nothing_on_stdout_unless_asked_to(file: str, ganray: Program) -> None:
+    assert ganray("train", file).out == ""
+
+
+def test_train_repeats_a_recorded_trial(file: str, ganray: Program) -> None:
+    spec = load_sweep(file)
+    study = SweepStudy.create(spec)
+    configs = [asked.config for _ in range(3) if (asked := study.ask()) is not None]
+    session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), configs[2])
+    while not session.done:
+        expected = session.next_report()
+    _, signals = train(ganray, "--trial", "2")
+    assert signals == {k: v for k, v in expected.to_dict().items() if "second" not in k}
+    assert signals["distance"] != train(ganray, "--trial", "1")[1]["distance"]
+
+
+def test_train_may_have_everything_set(file: str, ganray: Program) -> None:
+    answer = ganray("train", file, "--set", "loss=hinge", "--set", "d_steps=1")
+    assert (answer.code, answer.err[:11]) == (0, "loss=hinge ")
+
+
+def test_train_refuses_what_is_not_recorded(file: str, ganray: Program) -> None:
+    answer = ganray("train", file, "--trial", "0")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("ganray: no sweep named 'small' is recorded in ")
+    SweepStudy.create(load_sweep(file)).ask()
+    answer = ganray("train", file, "--trial", "9")
+    assert answer == (2, "", "ganray: sweep 'small' has no trial 9; it has 1\n")
+    answer = ganray("train", file, "--trial", "0", "--set", "loss=hinge")
+    assert (answer.code, answer.out) == (2, "")
+
+
+def test_train_that_diverges_is_exit_code_1(file: str, ganray: Program) -> None:
+    options = ["--set", "loss=lsgan", "--set", "d_lr=1e30", "--set", "g_lr=1e30"]
+    answer, signals = train(ganray, *options)
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1] == f"ganray: diverged: {signals['nonfinite']} not finite"
+
+
+# --- summary --------------------------------------------------------------------------------------
+
+
+def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Program) -> None:
+    answer = ganray("summary", "recorded", "--tracking-uri", recorded)
+    assert (answer.code, answer.err) == (0, "")
+    lines = [line.rstrip() for line in answer.out.splitlines()]
+    assert lines == [
+        "recorded: 5 trials, 2 completed, 1 collapsed, 1 crashed, 1 running",
+        "trial  outcome      at  distance  modes  JS/log 2  settings",
+        "    3  completed  100%     0.125      8       29%  "
+        "loss=hinge d_steps=2 d_grad_clip=1 d_lr=1",
+        "    0  completed  100%     0.333      2       14%  "
+        "loss=wgan d_steps=5 weight_clip=0.01 d_lr=0.3",
+        "    1  collapsed   50%       0.9      1       87%  "
+        "loss=hinge d_steps=1 d_grad_clip=1 d_lr=1e-300",
+        "    2  crashed      0%         –      –         –  loss=lsgan d_steps=2 d_lr=0.0002",
+        "    4  running                 –      3         –  "
+        "loss=wgan d_steps=1 weight_clip=1 d_lr=0.5",
+        "",
+        "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
+    ]
+    assert controls(answer.out) == set()
+
+
+def test_summary_of_a_sweep_without_trials_is_a_line(recorded: str, ganray: Program) -> None:
+    answer = ganray("summary", "empty", "--tracking-uri", recorded)
+    assert answer == (0, "empty: 0 trials\n", "")
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_summary_in_a_file_reads_back_equal(
+    form: str, recorded: str, here: Path, ganray: Program
+) -> None:
+    options = ["--format", form, "--output", f"out.{form}", "--tracking-uri", recorded]
+    assert ganray("summary", "recorded", *options) == (0, "", "")
+    frame = summarize("recorded", recorded)
+    if form == "parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(here / "out.parquet"), frame)
+    elif form == "json":
+        read = json.loads((here / "out.json").read_text())
+        assert [row["d_lr"] for row in read] == [0.1 + 0.2, 1e-300, 2e-4, 1.0, 0.5]
+        assert [row["weight_clip"] for row in read] == [0.01, None, None, None, 1.0]
+        assert list(read[0]) == list(frame.columns)
+    else:
+        text = (here / "out.csv").read_text()
+        read = list(csv.DictReader(io.StringIO(text)))
+        assert [float(row["d_lr"]) for row in read] == [0.1 + 0.2, 1e-300, 2e-4, 1.0, 0.5]
+        assert [row["outcome"] for row in read] == [
+            *["completed", "collapsed", "crashed", "completed", ""],
+        ]
+        assert list(read[0]) == list(frame.columns)
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_summary_on_stdout_is_what_a_file_would_have(
+    form: str, recorded: str, here: Path, ganray: Program
+) -> None:
+    options = ["--format", form, "--tracking-uri", recorded]
+    printed = ganray("summary", "recorded", *options)
+    ganray("summary", "recorded", *options, "--output", "out")
+    assert printed.out == (here / "out").read_text()
+    assert controls(printed.out) == set()
+
+
+@pytest.mark.parametrize("form", ["xml", "CSV", ""])
+def test_unknown_format_is_refused_with_the_known_ones(form: str, ganray: Program) -> None:
+    answer = ganray("summary", "recorded", "--format", form)
+    assert (answer.code, answer.out) == (2, "")
+    told = " ".join(answer.err.replace("│", " ").split())
+    assert f"unknown format '{form}'. Known: csv, json, parquet, table" in told
+
+
+def test_summary_of_an_unknown_sweep_is_exit_code_2(recorded: str, ganray: Program) -> None:
+    answer = ganray("summary", "nope", "--tracking-uri", recorded)
+    assert answer == (2, "", f"ganray: no sweep named 'nope' is recorded in {recorded}\n")
+
+
+def test_store_that_cannot_be_read_is_exit_code_1(here: Path, ganray: Program) -> None:
+    answer = ganray("summary", "nope", "--tracking-uri", "http://127.0.0.1:9")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("ganray: the tracking store")
+
+
+def test_file_that_cannot_be_written_is_told(recorded: str, here: Path, ganray: Program) -> None:
+    options = ["--format", "csv", "--tracking-uri", recorded]
+    answer = ganray("summary", "recorded", *options, "--output", "no/such/folder/out.csv")
+    problem = "no/such/folder/out.csv cannot be written: No such file or directory"
+    assert answer == (1, "", f"ganray: {problem}\n")
+
+
+# --- ui -------------------------------------------------------------------------------------------
+
+
+def test_ui_of_a_server_is_where_the_server_is(ganray: Program) -> None:
+    answer = ganray("ui", "--tracking-uri", "http://host:5000")
+    assert answer == (0, "The MLflow UI is at http://host:5000\n", "")
+
+
+def test_ui_of_a_local_store_is_on_this_machine_only(
+    ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def call(command: list[str]) -> int:
+        started.append(command)
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", call)
+    answer = ganray("ui", "--tracking-uri", "sqlite:///x.db", "--port", "5055")
+    assert answer.code == 0
+    assert "http://127.0.0.1:5055" in answer.out
+    (command,) = started
+    assert command[:4] == [sys.executable, "-m", "mlflow", "ui"]
+    assert command[4:] == [
+        *["--backend-store-uri", "sqlite:///x.db", "--host", "127.0.0.1", "--port", "5055"],
+    ]

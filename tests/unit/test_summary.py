@@ -1,0 +1,193 @@
+"""The summary of a small recorded sweep, held against what was recorded, value by value."""
+
+import io
+import json
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ganray.errors import UnknownSweepError
+from ganray.summary import best_trial, export, history, rows, searched_columns, summarize
+from ganray.trial import SIGNALS
+from tests.conftest import RECORDED, signals_at
+
+SEARCHED = ["loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"]
+BEST = [f"best_{name}" for name, better in SIGNALS.items() if better is not None]
+COLUMNS = [
+    *["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"],
+    *["objective", *SEARCHED, *SIGNALS, *BEST, "d_updates", "g_updates", "images"],
+    *["started", "ended", "run_id"],
+]
+DTYPES = {
+    **dict.fromkeys(COLUMNS, "Float64"),
+    **dict.fromkeys(["trial", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
+    **dict.fromkeys(["loss", "reason", "run_id"], "string"),
+    **dict.fromkeys(["phase", "outcome"], "category"),
+    **dict.fromkeys(["started", "ended"], "datetime64[ms, UTC]"),
+    "audited": "boolean",
+}
+
+
+@pytest.fixture(scope="module")
+def frame(recorded: str) -> pd.DataFrame:
+    return summarize("recorded", recorded)
+
+
+def test_summary_has_its_documented_columns_in_their_order(frame: pd.DataFrame) -> None:
+    assert list(frame.columns) == COLUMNS
+
+
+def test_every_column_has_its_type(frame: pd.DataFrame) -> None:
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
+    assert list(frame["phase"].cat.categories) == ["search", "confirm"]
+
+
+def test_every_value_is_the_one_that_was_recorded(frame: pd.DataFrame) -> None:
+    for row in rows(frame):
+        settings, reports, outcome = RECORDED[row["trial"]]
+        history = [signals_at(10 * (i + 1), **values) for i, values in enumerate(reports)]
+        assert {name: row[name] for name in SEARCHED} == {
+            name: settings.get(name) for name in SEARCHED
+        }
+        last: dict[str, Any] = {}
+        for signals in history:
+            last |= signals.to_dict()
+        names = [*SIGNALS, "seconds", "d_updates", "g_updates", "images"]
+        assert {name: row[name] for name in names} == {name: last.get(name) for name in names}
+        assert row["outcome"] == (outcome.value if outcome else None)
+        assert row["reason"] == (f"because {outcome}" if outcome else None)
+        assert row["audited"] is (row["trial"] == 3)
+        assert row["phase"] == "search"
+
+
+def test_what_is_known_at_the_end_of_a_trial(frame: pd.DataFrame) -> None:
+    ends = frame.set_index("trial")[["objective", "stopped_at", "gpu_hours"]]
+    assert rows(ends) == [
+        {"objective": 1 / 3, "stopped_at": 1.0, "gpu_hours": 0.5},
+        {"objective": 0.9, "stopped_at": 0.5, "gpu_hours": 0.5},
+        {"objective": None, "stopped_at": 0.0, "gpu_hours": 0.5},
+        {"objective": 0.125, "stopped_at": 1.0, "gpu_hours": 0.5},
+        {"objective": None, "stopped_at": None, "gpu_hours": None},
+    ]
+    best = rows(frame[["best_distance", "best_modes"]])
+    assert best[0] == {"best_distance": 1 / 3, "best_modes": 7.5}
+    assert best[2] == {"best_distance": None, "best_modes": None}
+
+
+def test_trial_that_still_runs_has_no_outcome_but_its_last_signals(frame: pd.DataFrame) -> None:
+    row = rows(frame)[4]
+    assert (row["outcome"], row["reason"], row["ended"], row["objective"]) == (None,) * 4
+    assert row["modes"] == 3.0
+    assert row["audited"] is False
+    assert isinstance(row["started"], datetime)
+
+
+def test_summary_says_what_it_is_of(frame: pd.DataFrame) -> None:
+    assert frame.attrs == {
+        "sweep": "recorded",
+        "objective": "distance",
+        "direction": "min",
+        "status": "RUNNING",
+        "searched": SEARCHED,
+    }
+    assert searched_columns(frame) == SEARCHED
+
+
+def test_sweep_without_trials_is_an_empty_frame_of_the_same_kind(
+    frame: pd.DataFrame, recorded: str
+) -> None:
+    empty = summarize("empty", recorded)
+    assert len(empty) == 0
+    assert list(empty.columns) == COLUMNS
+    assert empty.dtypes.equals(frame.dtypes)
+    assert best_trial(empty) is None
+    assert rows(empty) == []
+
+
+def test_unknown_sweep_is_told(recorded: str) -> None:
+    with pytest.raises(UnknownSweepError, match=r"^no sweep named 'nope' is recorded in sqlite:"):
+        summarize("nope", recorded)
+    with pytest.raises(UnknownSweepError, match=r"^no sweep named 'nope' is recorded in sqlite:"):
+        history("nope", recorded)
+
+
+def test_history_is_a_row_a_report(recorded: str) -> None:
+    frame = history("recorded", recorded)
+    assert list(frame.columns) == [
+        *["trial", "update", "d_updates", "g_updates", "images", "seconds"],
+        *SIGNALS,
+    ]
+    whole = {"trial", "update", "d_updates", "g_updates", "images"}
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        name: "Int64" if name in whole else "Float64" for name in frame.columns
+    }
+    expected = [
+        {"trial": number} | signals_at(10 * (index + 1), **values).to_dict()
+        for number, (_, reports, _) in RECORDED.items()
+        for index, values in enumerate(reports)
+    ]
+    defined = [{k: v for k, v in row.items() if v is not None} for row in rows(frame)]
+    assert defined == expected
+    empty = history("empty", recorded)
+    assert len(empty) == 0
+    assert empty.dtypes.equals(frame.dtypes)
+
+
+def test_best_trial_is_the_completed_one_with_the_best_objective(frame: pd.DataFrame) -> None:
+    best = best_trial(frame)
+    assert best is not None
+    assert (best["trial"], best["objective"]) == (3, 0.125)
+    turned = frame.copy()
+    turned.attrs = {**frame.attrs, "direction": "max"}
+    worst = best_trial(turned)
+    assert worst is not None
+    assert worst["trial"] == 0  # not 1, whose 0.9 is that of a collapsed trial
+    assert best_trial(frame[frame["outcome"] != "completed"]) is None
+
+
+def test_rows_are_plain_values(frame: pd.DataFrame) -> None:
+    row = rows(frame)[0]
+    kinds = {name: type(row[name]) for name in ("trial", "d_steps", "d_lr", "loss", "audited")}
+    assert kinds == {"trial": int, "d_steps": int, "d_lr": float, "loss": str, "audited": bool}
+    assert row["d_grad_clip"] is None
+
+
+def test_json_reads_back_equal(frame: pd.DataFrame) -> None:
+    read = json.loads(export(frame, "json"))
+    plain = rows(frame)
+    for row, expected in zip(read, plain, strict=True):
+        for name in ("started", "ended"):
+            moment = row[name] and datetime.fromisoformat(row[name])
+            assert moment == expected[name]
+            row[name] = expected[name]
+    assert read == plain
+
+
+def test_csv_reads_back_equal(frame: pd.DataFrame) -> None:
+    read = pd.read_csv(io.BytesIO(export(frame, "csv")))
+    typed = read.astype({name: kind for name, kind in DTYPES.items() if kind != "category"})
+    assert list(typed.columns) == COLUMNS
+    for expected, row in zip(rows(frame), rows(typed), strict=True):
+        assert row == expected
+
+
+def test_parquet_reads_back_equal(frame: pd.DataFrame) -> None:
+    read = pd.read_parquet(io.BytesIO(export(frame, "parquet")))
+    pd.testing.assert_frame_equal(read, frame)
+
+
+def test_history_may_be_exported_like_the_summary(recorded: str) -> None:
+    frame = history("recorded", recorded)
+    assert json.loads(export(frame, "json")) == rows(frame)
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_empty_sweep_may_be_exported(form: str, recorded: str) -> None:
+    content = export(summarize("empty", recorded), form)
+    if form == "json":
+        assert json.loads(content) == []
+    else:
+        read = pd.read_csv if form == "csv" else pd.read_parquet
+        assert list(read(io.BytesIO(content)).columns) == COLUMNS

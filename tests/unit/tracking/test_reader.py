@@ -1,0 +1,131 @@
+"""A sweep comes back from MLflow with the types that it had, or a message says why not."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from ganray.errors import TrackingError, UnknownSweepError
+from ganray.tracking import reader
+from ganray.tracking.reader import fetch_history, fetch_sweep
+from ganray.tracking.store import tracking_uri
+from ganray.trial import TrialConfig
+from tests.conftest import RECORDED, signals_at
+
+
+def test_sweep_comes_back_with_what_it_searched(recorded: str) -> None:
+    sweep = fetch_sweep("recorded", recorded)
+    assert (sweep.name, sweep.objective, sweep.direction) == ("recorded", "distance", "min")
+    assert sweep.searched == ("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr")
+    assert sweep.status == "RUNNING"
+    assert fetch_sweep("empty", recorded).status == "FINISHED"
+
+
+def test_trials_come_in_the_order_of_their_numbers(recorded: str) -> None:
+    assert [trial.number for trial in fetch_sweep("recorded", recorded).trials] == [0, 1, 2, 3, 4]
+
+
+def test_trial_has_its_whole_configuration_with_its_types(recorded: str) -> None:
+    for trial in fetch_sweep("recorded", recorded).trials:
+        settings, _, _ = RECORDED[trial.number]
+        assert TrialConfig(**trial.params) == TrialConfig(**settings)
+
+
+def test_trial_has_its_outcome_with_the_reason(recorded: str) -> None:
+    for trial in fetch_sweep("recorded", recorded).trials:
+        _, _, outcome = RECORDED[trial.number]
+        assert trial.outcome == (outcome.value if outcome else None)
+        assert trial.reason == (f"because {outcome}" if outcome else None)
+        assert trial.audited is (trial.number == 3)
+        assert trial.phase == "search"
+
+
+def test_trial_has_the_last_and_the_best_of_each_signal(recorded: str) -> None:
+    first = fetch_sweep("recorded", recorded).trials[0]
+    assert (first.metrics["distance"], first.metrics["modes"]) == (1 / 3, 2.0)
+    assert (first.best["distance"], first.best["modes"]) == (1 / 3, 7.5)
+    assert first.metrics["js"] == 0.1  # where it was last defined
+    assert not set(first.best) & {"d_updates", "auc", "objective"}
+
+
+def test_trial_has_the_times_of_its_start_and_end(recorded: str) -> None:
+    trials = fetch_sweep("recorded", recorded).trials
+    for trial in trials:
+        assert trial.started is not None
+        assert time.time() - 600 < trial.started.timestamp() < time.time()
+        assert trial.started.utcoffset().total_seconds() == 0
+        if trial.outcome is not None:
+            assert trial.ended is not None
+            assert trial.ended >= trial.started
+    assert trials[4].ended is None
+
+
+def test_history_has_every_report_with_what_it_measured(recorded: str) -> None:
+    expected = [
+        {"trial": number} | signals_at(10 * (index + 1), **values).to_dict()
+        for number, (_, reports, _) in RECORDED.items()
+        for index, values in enumerate(reports)
+    ]
+    assert list(fetch_history("recorded", recorded)) == expected
+
+
+def test_sweep_without_trials_has_neither_rows_nor_history(recorded: str) -> None:
+    assert fetch_sweep("empty", recorded).trials == ()
+    assert list(fetch_history("empty", recorded)) == []
+
+
+def test_sweep_of_many_trials_is_read_page_by_page(
+    recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PAGE", 2)
+    assert [trial.number for trial in fetch_sweep("recorded", recorded).trials] == [0, 1, 2, 3, 4]
+
+
+def test_store_is_the_given_one_else_that_of_the_environment_else_a_file_here(
+    recorded: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking_uri() == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", recorded)
+    assert tracking_uri() == recorded
+    assert len(fetch_sweep("recorded").trials) == 5
+    assert tracking_uri("http://given") == "http://given"
+
+
+@pytest.mark.parametrize("name", ["recorde", "recorded2", "it's", "100%", "RECORDED"])
+def test_unknown_sweep_is_told_with_the_store(name: str, recorded: str) -> None:
+    with pytest.raises(UnknownSweepError) as error:
+        fetch_sweep(name, recorded)
+    assert str(error.value) == f"no sweep named '{name}' is recorded in {recorded}"
+    with pytest.raises(UnknownSweepError, match="is recorded in"):
+        list(fetch_history(name, recorded))
+
+
+def test_run_that_was_deleted_is_no_trial_any_more(recorded: str, here: Path) -> None:
+    shutil.copy(recorded.removeprefix("sqlite:///"), here / "copy.db")
+    uri = f"sqlite:///{here / 'copy.db'}"
+    MlflowClient(uri).delete_run(fetch_sweep("recorded", uri).trials[1].run_id)
+    assert [trial.number for trial in fetch_sweep("recorded", uri).trials] == [0, 2, 3, 4]
+
+
+def test_runs_of_others_in_the_same_store_are_left_alone(recorded: str, here: Path) -> None:
+    shutil.copy(recorded.removeprefix("sqlite:///"), here / "copy.db")
+    uri = f"sqlite:///{here / 'copy.db'}"
+    client = MlflowClient(uri)
+    client.create_run(client.create_experiment("theirs"), tags={"model": "forest"})
+    assert len(fetch_sweep("recorded", uri).trials) == 5
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"]
+)
+def test_store_that_cannot_be_read_is_told(uri: str, here: Path) -> None:
+    with pytest.raises(TrackingError, match=r"the tracking store .*cannot be read"):
+        fetch_sweep("recorded", uri)
+
+
+def test_reading_makes_no_store(here: Path) -> None:
+    with pytest.raises((UnknownSweepError, TrackingError), match=r"none\.db"):
+        fetch_sweep("recorded", f"sqlite:///{here}/none.db")
+    assert list(here.iterdir()) == []

@@ -1,0 +1,662 @@
+"""What a recorder hears comes back: one suite for the one that remembers and the one for MLflow."""
+
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from ganray.tracking import mlflow_recorder
+from ganray.tracking.mlflow_recorder import MlflowRecorder
+from ganray.tracking.reader import fetch_history, fetch_sweep
+from ganray.tracking.recorder import MemoryRecorder, Recorder, SweepRecord, TrialRecord
+from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
+from tests.conftest import signals_at
+
+SWEEP = SweepRecord(
+    name="small",
+    description="Which loss?",
+    sweep_file="name: small # größer\n",
+    objective="distance",
+    direction="min",
+    searched=("loss", "d_lr", "weight_clip"),
+    updates=100,
+    trials=len(Outcome),
+    gpus_per_trial=0.5,
+    params={"data.name": "ring", "data.std": 0.02, "search.seed": 0, "prune.risk": None},
+    environment={"python": "3.11", "packages": {"torch": None}},
+)
+CONFIG = TrialConfig(loss="wgan", d_lr=0.1 + 0.2, g_lr=1e-300, d_steps=5, seed=2**31 - 1)
+HEALTHY = Verdict(State.HEALTHY)
+
+
+def png(size: int = 16) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((size, size), 50).save(out, "PNG")
+    return out.getvalue()
+
+
+def trial(number: int, config: TrialConfig = CONFIG) -> TrialRecord:
+    params = asdict(replace(config, seed=number))
+    return TrialRecord(number=number, params=params, searched={"loss": config.loss})
+
+
+def ending(number: int, outcome: Outcome = Outcome.COMPLETED, **values: Any) -> Ending:
+    history = [signals_at(10, distance=0.5, modes=3.0), signals_at(20, distance=0.3, modes=2.0)]
+    defaults = {"reason": f"because {outcome}", "objective": 0.1 + 0.2, "history": history}
+    return Ending(number=number, outcome=outcome, **{**defaults, **values})
+
+
+def play(recorder: Recorder, trials: int = 2) -> None:
+    """A whole sweep, whose trials end in every way in turn."""
+    outcomes = {}
+    recorder.start_sweep(SWEEP)
+    for number in range(trials):
+        recorder.start_trial(trial(number))
+        outcome = list(Outcome)[number % len(Outcome)]
+        history = []
+        for update in (10, 20, 30):
+            signals = signals_at(
+                update, distance=1.0 / (update + number), modes=1e-300, js=0.1 + 0.2
+            )
+            recorder.report(number, signals, HEALTHY)
+            history.append(signals)
+        recorder.picture(number, 30, png)
+        recorder.end_trial(ending(number, outcome, history=history, audited=number == 1))
+        outcomes[number] = outcome
+    recorder.end_sweep(outcomes, cancelled=False)
+
+
+# --- the contract: what is told comes back --------------------------------------------------------
+
+
+@dataclass
+class Heard:
+    """One trial, as a recorder gives it back."""
+
+    params: dict[str, Any]
+    history: list[dict[str, Any]]
+    pictures: dict[int, tuple[int, int]]  # update -> size
+    outcome: str | None
+    reason: str | None
+    audited: bool
+    objective: float | None
+
+
+def remembered(recorder: MemoryRecorder) -> dict[int, Heard]:
+    assert recorder.closed
+    found = {}
+    for number, record in recorder.trials.items():
+        end = recorder.endings.get(number)
+        pictures = recorder.pictures.get(number, {})
+        found[number] = Heard(
+            params=dict(record.params),
+            history=[signals.to_dict() for signals in recorder.reports.get(number, [])],
+            pictures={u: Image.open(io.BytesIO(data)).size for u, data in pictures.items()},
+            outcome=end.outcome.value if end else None,
+            reason=end.reason if end else None,
+            audited=bool(end and end.audited),
+            objective=end.objective if end else None,
+        )
+    return found
+
+
+def in_mlflow(uri: str) -> dict[int, Heard]:
+    client, found = MlflowClient(uri), {}
+    history: dict[int, list[dict[str, Any]]] = {}
+    for report in fetch_history("small", uri):
+        history.setdefault(report["trial"], []).append(
+            {name: value for name, value in report.items() if name != "trial"}
+        )
+    for row in fetch_sweep("small", uri).trials:
+        pictures = {}
+        for file in client.list_artifacts(row.run_id, "images"):
+            if file.path.endswith(".png"):
+                local = client.download_artifacts(row.run_id, file.path)
+                pictures[int(file.path.split("+step+")[1].split("+")[0])] = Image.open(local).size
+        found[row.number] = Heard(
+            params=row.params,
+            history=history.get(row.number, []),
+            pictures=pictures,
+            outcome=row.outcome,
+            reason=row.reason,
+            audited=row.audited,
+            objective=row.metrics.get("objective"),
+        )
+    return found
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same recorder with less waiting."""
+    monkeypatch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(mlflow_recorder, "LONGEST_PAUSE", 0.02)
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def recorder_and_heard(
+    request: pytest.FixtureRequest, quick: None, store: str
+) -> tuple[Recorder, Callable[[], dict[int, Heard]]]:
+    if request.param == "memory":
+        memory = MemoryRecorder()
+        return memory, lambda: remembered(memory)
+    return MlflowRecorder(store, "ganray"), lambda: in_mlflow(store)
+
+
+Pair = tuple[Recorder, Callable[[], dict[int, Heard]]]
+
+
+def test_whole_sweep_comes_back_as_it_was_told(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    play(recorder, trials=len(Outcome))
+    recorder.close()
+    found = heard()
+    assert list(found) == list(range(len(Outcome)))
+    for number, outcome in enumerate(Outcome):
+        one = found[number]
+        assert one.params == asdict(replace(CONFIG, seed=number))
+        assert {k: type(v) for k, v in one.params.items()} == {
+            k: type(v) for k, v in asdict(CONFIG).items()
+        }
+        assert one.history == [
+            signals_at(u, distance=1.0 / (u + number), modes=1e-300, js=0.1 + 0.2).to_dict()
+            for u in (10, 20, 30)
+        ]
+        assert one.pictures == {30: (16, 16)}
+        assert (one.outcome, one.reason) == (outcome.value, f"because {outcome}")
+        assert one.audited is (number == 1)
+        assert one.objective == 0.1 + 0.2
+
+
+def test_trial_that_still_runs_has_no_outcome(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+    recorder.close()
+    (one,) = heard().values()
+    assert (one.outcome, one.reason, one.audited, one.objective) == (None, None, False, None)
+    assert one.history == [signals_at(10, distance=0.5).to_dict()]
+
+
+def test_trial_that_crashed_at_once_has_neither_reports_nor_objective(
+    recorder_and_heard: Pair,
+) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.end_trial(ending(0, Outcome.CRASHED, objective=None, history=()))
+    recorder.close()
+    (one,) = heard().values()
+    assert (one.outcome, one.objective, one.history) == ("crashed", None, [])
+
+
+def test_sweep_without_trials_comes_back_empty(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    recorder.end_sweep({}, cancelled=True)
+    recorder.close()
+    assert heard() == {}
+
+
+def test_trials_that_report_in_turn_are_kept_apart(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    for number in (1, 0):
+        recorder.start_trial(trial(number))
+    for update in (10, 20):
+        for number in (0, 1):
+            recorder.report(number, signals_at(update, distance=float(number)), HEALTHY)
+    recorder.close()
+    for number, one in heard().items():
+        assert [report["distance"] for report in one.history] == [float(number)] * 2
+
+
+def test_reports_of_many_trials_all_arrive(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    updates = range(1, 301)  # together more values than MLflow takes in one batch
+    for update in updates:
+        recorder.report(0, signals_at(update, distance=1.0 / update), HEALTHY)
+    recorder.close()
+    assert [report["update"] for report in heard()[0].history] == list(updates)
+    assert [report["distance"] for report in heard()[0].history] == [1.0 / u for u in updates]
+
+
+# --- how it stands in MLflow ----------------------------------------------------------------------
+
+
+def runs(uri: str) -> tuple[Run, dict[int, Run]]:
+    """The run of the sweep, and those of its trials."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("ganray")
+    found = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in found if run.data.tags["ganray.kind"] == "sweep"]
+    children = [run for run in found if run.data.tags["ganray.kind"] == "trial"]
+    numbers = [int(run.data.tags["ganray.trial"]) for run in children]
+    assert len(set(numbers)) == len(numbers)
+    return parent, dict(zip(numbers, children, strict=True))
+
+
+@pytest.fixture
+def recorder(quick: None, store: str) -> Iterator[MlflowRecorder]:
+    recorder = MlflowRecorder(store, "ganray")
+    yield recorder
+    recorder.close()
+
+
+def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder)
+    recorder.close()
+    parent, children = runs(store)
+    assert parent.info.run_name == "small"
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["mlflow.note.content"] == "Which loss?"
+    assert parent.data.tags["ganray.sweep"] == "small"
+    assert parent.data.tags["ganray.searched"] == "loss,d_lr,weight_clip"
+    assert parent.data.params == {
+        "data.name": "ring",
+        "data.std": "0.02",
+        "search.seed": "0",
+        "prune.risk": "None",
+    }
+    assert parent.data.metrics["trials_completed"] == 1.0
+    assert parent.data.metrics["trials_collapsed"] == 1.0
+    assert parent.data.metrics["trials_crashed"] == 0.0
+    client = MlflowClient(store)
+    file = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
+    assert file.read_text(encoding="utf-8") == SWEEP.sweep_file
+    machine = Path(client.download_artifacts(parent.info.run_id, "environment.json"))
+    assert json.loads(machine.read_text()) == SWEEP.environment
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {
+        parent.info.run_id
+    }
+
+
+def test_trial_is_a_child_run_that_tells_itself_in_the_list(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder)
+    recorder.close()
+    _, children = runs(store)
+    assert children[1].info.run_name == "1 wgan 5:1"
+    tags = children[1].data.tags
+    assert tags["ganray.sweep"] == "small"
+    assert tags["ganray.phase"] == "search"
+    assert tags["ganray.outcome"] == "collapsed"
+    assert tags["ganray.reason"] == "because collapsed"
+    assert tags["ganray.audited"] == "true"
+
+
+def test_status_of_a_run_follows_from_the_outcome(recorder: MlflowRecorder, store: str) -> None:
+    play(recorder, trials=len(Outcome))
+    recorder.close()
+    _, children = runs(store)
+    statuses = {
+        Outcome(run.data.tags["ganray.outcome"]): run.info.status
+        for _, run in sorted(children.items())
+    }
+    assert statuses == {
+        Outcome.COMPLETED: "FINISHED",
+        Outcome.COLLAPSED: "KILLED",
+        Outcome.STALLED: "KILLED",
+        Outcome.DIVERGED: "KILLED",
+        Outcome.OUTRANKED: "KILLED",
+        Outcome.CRASHED: "FAILED",
+        Outcome.CANCELLED: "KILLED",
+    }
+
+
+def test_cancelled_sweep_is_killed(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.end_sweep({}, cancelled=True)
+    recorder.close()
+    assert runs(store)[0].info.status == "KILLED"
+
+
+def test_end_of_a_trial_tells_how_far_it_came_what_it_cost_and_its_best(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.end_trial(ending(0, wall_seconds=7_200.0))
+    recorder.close()
+    (row,) = fetch_sweep("small", store).trials
+    assert row.metrics["stopped_at"] == 0.2
+    assert row.metrics["gpu_hours"] == 1.0
+    assert (row.best["distance"], row.best["modes"]) == (0.3, 3.0)
+
+
+def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    for update, state in ((10, State.WARMING_UP), (20, State.HEALTHY), (30, State.SUSPECT)):
+        recorder.report(0, signals_at(update), Verdict(state))
+    recorder.close()
+    assert runs(store)[1][0].data.tags["ganray.state"] == "suspect"
+
+
+def test_run_lasts_from_the_start_to_the_end_of_its_trial_not_of_its_writing(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    before = time.time() * 1000
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    time.sleep(0.1)
+    recorder.end_trial(ending(0))
+    after = time.time() * 1000
+    recorder.close()
+    info = runs(store)[1][0].info
+    assert before - 1 <= info.start_time <= info.end_time <= after
+    assert info.end_time - info.start_time == pytest.approx(100, abs=60)
+
+
+def test_sweep_that_starts_again_goes_on_in_its_runs(quick: None, store: str) -> None:
+    for update in (10, 20):
+        recorder = MlflowRecorder(store, "ganray")
+        recorder.start_sweep(SWEEP)
+        recorder.start_trial(trial(0))
+        recorder.report(0, signals_at(update, distance=0.5), HEALTHY)
+        recorder.close()
+    _, children = runs(store)
+    assert list(children) == [0]
+    assert [report["update"] for report in fetch_history("small", store)] == [10, 20]
+
+
+def test_reason_of_any_length_is_kept_as_far_as_mlflow_takes_it(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.end_trial(ending(0, Outcome.CRASHED, reason="no memory " * 2_000))
+    recorder.close()
+    run = runs(store)[1][0]
+    assert run.data.tags["ganray.reason"].startswith("no memory no memory")
+    assert run.info.status == "FAILED"
+
+
+def test_every_event_of_a_trial_is_recorded_only_once(recorder: MlflowRecorder, store: str) -> None:
+    play(recorder)
+    recorder.close()
+    client, (_, children) = MlflowClient(store), runs(store)
+    for run in children.values():
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "distance")]
+        assert sorted(steps) == [10, 20, 30]
+        assert len(client.get_metric_history(run.info.run_id, "objective")) == 1
+
+
+# --- a store that fails ---------------------------------------------------------------------------
+
+
+class Unreliable:
+    """A client of a real store whose connection a test can cut.
+
+    Args:
+        uri: of the store.
+        fails: told each call's name; returns what to raise, or None; `after` it has worked or not.
+    """
+
+    def __init__(
+        self, uri: str, fails: Callable[[str], Exception | None], *, after: bool = False
+    ) -> None:
+        self._client = MlflowClient(uri)
+        self._fails = fails
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            error = self._fails(name)
+            if error is not None and not self._after:
+                raise error
+            result = method(*arguments, **options)
+            if error is not None:
+                raise error
+            return result
+
+        return call
+
+
+def connect(
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+    fails: Callable[[str], Exception | None],
+    *,
+    after: bool = False,
+) -> MlflowRecorder:
+    client = Unreliable(uri, fails, after=after)
+    monkeypatch.setattr(mlflow_recorder, "open_client", lambda uri: client)
+    return MlflowRecorder(uri, "ganray")
+
+
+def assert_whole(uri: str, trials: int = 2) -> None:
+    """`play` arrived as a whole, once."""
+    memory = MemoryRecorder()
+    play(memory, trials)
+    memory.close()
+    found = in_mlflow(uri)
+    assert set(found) == set(range(trials))
+    for number, one in remembered(memory).items():
+        assert replace(found[number], pictures={}) == replace(one, pictures={})
+        assert set(found[number].pictures) == set(one.pictures)
+    assert runs(uri)[0].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"]
+)
+def test_store_that_is_never_there_holds_nobody_up(
+    uri: str, quick: None, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = time.monotonic()
+    recorder = MlflowRecorder(uri, "ganray")
+    play(recorder)
+    assert time.monotonic() - start < 1.0
+    recorder.close()
+    assert time.monotonic() - start < 20.0
+    assert not [thread for thread in threading.enumerate() if thread.name == "ganray-mlflow"]
+    assert "did not reach it; the study has them" in caplog.text
+
+
+def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
+    quick: None, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(uri: str) -> None:
+        time.sleep(0.2)
+        raise ConnectionError("timed out")
+
+    monkeypatch.setattr(mlflow_recorder, "open_client", hang)
+    recorder = MlflowRecorder("http://far.away", "ganray")
+    play(recorder, trials=4)  # 26 records
+    start = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - start < 2.0  # the grace, and a few tries
+
+
+def test_store_that_comes_back_receives_everything_in_order(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = threading.Event()
+    away.set()
+    order: list[str] = []
+
+    def fails(name: str) -> Exception | None:
+        if away.is_set():
+            return ConnectionError("refused")
+        order.append(name)
+        return None
+
+    recorder = connect(monkeypatch, store, fails)
+    play(recorder)
+    time.sleep(0.3)
+    assert order == []
+    away.clear()
+    recorder.close()
+    assert_whole(store)
+    assert order.index("log_text") < order.index("log_image") < order.index("set_terminated")
+    assert "the tracking store is away; the sweep goes on: refused" in caplog.text
+    assert "did not reach it" not in caplog.text
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["request lost", "answer lost"])
+def test_call_that_fails_is_repeated_without_doubling_anything(
+    after: bool, quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 20.0)
+    failed: set[str] = set()  # every kind of call fails the first time
+
+    def fails(name: str) -> Exception | None:
+        if name in failed:
+            return None
+        failed.add(name)
+        return ConnectionError(f"{name}: reset by peer")
+
+    recorder = connect(monkeypatch, store, fails, after=after)
+    play(recorder)
+    recorder.close()
+    assert_whole(store)
+    assert {"create_run", "log_batch", "set_tag", "log_image", "set_terminated"} <= failed
+
+
+def test_answer_lost_when_a_trial_started_makes_no_second_run(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter([None, ConnectionError("reset by peer")])  # the sweep's run, the first trial's
+    recorder = connect(
+        monkeypatch,
+        store,
+        lambda name: next(calls, None) if name == "create_run" else None,
+        after=True,
+    )
+    play(recorder)
+    recorder.close()
+    assert_whole(store)
+
+
+def test_values_that_mlflow_refuses_do_not_stop_the_rest(
+    recorder: MlflowRecorder, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.start_sweep(replace(SWEEP, params={"no such key!?\n": 1}))
+    recorder.start_trial(replace(trial(0), params={**asdict(CONFIG), "bad\nkey": 1}))
+    recorder.start_trial(trial(1))
+    for number in (0, 1):
+        recorder.report(number, signals_at(10, distance=0.5), HEALTHY)
+        recorder.end_trial(ending(number))
+    recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COMPLETED}, cancelled=False)
+    recorder.close()
+    parent, children = runs(store)
+    assert parent.info.status == "FINISHED"
+    assert [run.data.tags["ganray.outcome"] for run in children.values()] == ["completed"] * 2
+    assert [report["trial"] for report in fetch_history("small", store)] == [0, 1]
+    assert caplog.text.count("MLflow refused a record") == 2
+
+
+def test_trial_that_mlflow_refuses_does_not_stop_the_next_one(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = MlflowException("no", error_code=1000)  # INVALID_PARAMETER_VALUE
+    assert refusal.error_code == "INVALID_PARAMETER_VALUE"
+    calls = iter([None, refusal])  # the sweep's run, the first trial's
+    recorder = connect(
+        monkeypatch, store, lambda name: next(calls, None) if name == "create_run" else None
+    )
+    play(recorder)
+    recorder.close()
+    found = in_mlflow(store)
+    assert list(found) == [1]
+    assert found[1].outcome == "collapsed"
+    assert len(found[1].history) == 3
+    assert runs(store)[0].info.status == "FINISHED"
+    assert "the tracking store is away" not in caplog.text
+
+
+def test_run_that_somebody_deletes_does_not_stop_the_others(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    recorder.start_sweep(SWEEP)
+    for number in (0, 1):
+        recorder.start_trial(trial(number))
+        recorder.report(number, signals_at(10, distance=0.5), HEALTHY)
+    deadline = time.monotonic() + 5
+    while len(list(_reports(store))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    client = MlflowClient(store)
+    client.delete_run(runs(store)[1][0].info.run_id)
+    for number in (0, 1):
+        recorder.report(number, signals_at(20, distance=0.25), HEALTHY)
+        recorder.end_trial(ending(number))
+    recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COMPLETED}, cancelled=False)
+    recorder.close()
+    parent, children = runs(store)
+    assert children[1].data.tags.get("ganray.outcome") == "completed"
+    assert [report["update"] for report in _reports(store)] == [10, 20]
+    assert parent.info.status == "FINISHED"
+
+
+def _reports(uri: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from fetch_history("small", uri)
+    except Exception:  # not written yet
+        return
+
+
+def unreadable() -> bytes:
+    raise ValueError("Invalid: expected 100 bytes")
+
+
+@pytest.mark.parametrize(
+    "load",
+    [lambda: b"no picture", lambda: png(200)[:300], unreadable],
+    ids=["not a picture", "cut off", "unreadable"],
+)
+def test_picture_that_is_lost_does_not_stop_the_rest(
+    load: Callable[[], bytes],
+    recorder: MlflowRecorder,
+    store: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.picture(0, 10, load)
+    recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+    recorder.end_trial(ending(0))
+    recorder.close()
+    assert in_mlflow(store)[0].outcome == "completed"
+    assert "the picture of trial 0 at update 10 is lost" in caplog.text
+    assert "away" not in caplog.text
+
+
+def test_nothing_is_said_where_nothing_is_wrong(
+    recorder: MlflowRecorder, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        play(recorder)
+        recorder.close()
+    assert caplog.messages == []
+
+
+def test_memory_recorder_remembers_verdicts_and_the_end() -> None:
+    recorder = MemoryRecorder()
+    play(recorder)
+    assert recorder.sweep is SWEEP
+    assert recorder.verdicts[0] == [HEALTHY] * 3
+    assert recorder.outcomes == {0: Outcome.COMPLETED, 1: Outcome.COLLAPSED}
+    assert not recorder.cancelled
+    assert not recorder.closed
+    recorder.close()
+    assert recorder.closed

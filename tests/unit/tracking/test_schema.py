@@ -1,0 +1,89 @@
+"""Values go into MLflow's text and come back as they were, with their own type."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganray.tracking import schema
+from ganray.trial import Outcome, TrialConfig
+
+NUMBERS = [f.name for f in fields(TrialConfig) if not schema.is_text(f.name)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (5, "5"),
+        (-7, "-7"),
+        (5.0, "5.0"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (1e-300, "1e-300"),
+        (5e-324, "5e-324"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+    ],
+)
+def test_number_is_the_shortest_text_that_reads_back_equal(value: Any, text: str) -> None:
+    assert schema.to_text(value) == text
+    read = schema.from_text("d_lr", text)
+    assert (type(read), read) == (type(value), value)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_comes_back_bit_for_bit(value: float) -> None:
+    read = schema.from_text("d_lr", schema.to_text(value))
+    assert read == value
+    assert math.copysign(1.0, read) == math.copysign(1.0, value)
+
+
+@given(st.integers())
+def test_every_whole_number_comes_back_whole(value: int) -> None:
+    read = schema.from_text("d_steps", schema.to_text(value))
+    assert (type(read), read) == (int, value)
+
+
+@pytest.mark.parametrize("text", ["hinge", "None", "1", "1e-5", "True", "", "it's"])
+@pytest.mark.parametrize("parameter", ["loss", "optimizer"])
+def test_text_stays_text_whatever_it_looks_like(parameter: str, text: str) -> None:
+    assert schema.to_text(text) == text
+    assert schema.from_text(parameter, text) == text
+
+
+def test_every_trial_parameter_comes_back_from_its_text() -> None:
+    for config in (TrialConfig(), TrialConfig(weight_clip=0.1, d_grad_clip=1.0, loss="wgan")):
+        for field in fields(TrialConfig):
+            value = getattr(config, field.name)
+            read = schema.from_text(field.name, schema.to_text(value))
+            assert (type(read), read) == (type(value), value), field.name
+
+
+def test_kinds_of_parameters_are_those_of_the_configuration() -> None:
+    assert {f.name for f in fields(TrialConfig)} - set(NUMBERS) == {"loss", "optimizer"}
+    assert {name for name in NUMBERS if schema.is_whole(name)} == {
+        "d_steps",
+        "g_steps",
+        "batch_size",
+        "latent_dim",
+        "seed",
+    }
+
+
+def test_parameter_that_this_version_does_not_know_is_still_readable() -> None:
+    # a later version may record `model: gan` in the same store
+    assert schema.from_text("model", "gan") == "gan"
+    assert schema.from_text("ema", "0.999") == 0.999
+
+
+def test_every_outcome_has_a_status_that_mlflow_knows() -> None:
+    from mlflow.entities import RunStatus
+
+    assert set(schema.RUN_STATUS) == set(Outcome)
+    assert set(schema.RUN_STATUS.values()) == {"FINISHED", "KILLED", "FAILED"}
+    assert all(
+        RunStatus.is_terminated(RunStatus.from_string(s)) for s in schema.RUN_STATUS.values()
+    )

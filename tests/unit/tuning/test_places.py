@@ -1,0 +1,98 @@
+"""Where a sweep keeps what, and that files come back as they were written."""
+
+from pathlib import Path
+
+import pytest
+
+from ganray.tuning.places import (
+    open_storage,
+    read_file,
+    results_location,
+    study_location,
+    trial_location,
+    write_file,
+)
+from tests.conftest import small_spec
+
+
+def test_everything_of_a_sweep_is_in_its_folder_of_the_home_folder(here: Path) -> None:
+    spec = small_spec(here, storage={})
+    home = Path.home()
+    assert results_location(spec) == str(home / "ray_results")
+    assert trial_location(spec, 7) == str(home / "ray_results/small/trials/0007")
+    assert study_location(spec) == str(home / "ray_results/small/study.journal")
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("results", "{here}/results"),
+        ("/data/results", "/data/results"),
+        ("~/results", "{home}/results"),
+        ("s3://bucket/folder", "s3://bucket/folder"),
+    ],
+)
+def test_results_are_where_they_are_asked_for(place: str, expected: str, here: Path) -> None:
+    spec = small_spec(here, storage={"results": place})
+    folder = expected.format(here=here, home=Path.home())
+    assert results_location(spec) == folder
+    assert trial_location(spec, 12_345) == f"{folder}/small/trials/12345"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("postgresql://host/db", "postgresql://host/db"),
+        ("sqlite:///study.db", "sqlite:///study.db"),
+        ("studies", "{here}/studies/small.journal"),
+        ("~/studies", "{home}/studies/small.journal"),
+        ("kept.journal", "{here}/kept.journal"),
+        ("/data/v1.2", "/data/v1.2/small.journal"),
+    ],
+)
+def test_study_is_where_it_is_asked_for(place: str, expected: str, here: Path) -> None:
+    spec = small_spec(here, storage={"study": place})
+    assert study_location(spec) == expected.format(here=here, home=Path.home())
+
+
+def test_study_stays_on_this_machine_where_results_go_elsewhere(here: Path) -> None:
+    spec = small_spec(here, storage={"results": "s3://bucket/folder"})
+    assert study_location(spec) == str(Path.home() / "ray_results/small/study.journal")
+
+
+def test_new_journal_gets_its_folder(here: Path) -> None:
+    spec = small_spec(here, storage={"study": "a/b"})
+    open_storage(spec, create=True)
+    assert (here / "a/b").is_dir()
+
+
+def test_journal_that_is_not_there_is_not_made_by_reading(here: Path) -> None:
+    spec = small_spec(here, storage={"study": "a/b"})
+    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
+        open_storage(spec, create=False)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["new", "new/er", "with space", "größe", "100%", "a#b", "q?"])
+def test_file_comes_back_as_it_was_written(folder: str, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100
+    place = write_file(str(tmp_path / folder), "samples-0000000010.png", content)
+    assert place == str(tmp_path / folder / "samples-0000000010.png")
+    assert Path(place).read_bytes() == content
+    assert read_file(place) == content
+
+
+def test_file_comes_back_from_a_url(tmp_path: Path) -> None:
+    place = write_file(f"file://{tmp_path}/new", "x", b"content")
+    assert place == f"file://{tmp_path}/new/x"
+    assert (tmp_path / "new/x").read_bytes() == read_file(place) == b"content"
+
+
+def test_file_is_replaced_when_it_is_written_again(tmp_path: Path) -> None:
+    write_file(str(tmp_path), "x", b"a long first version")
+    assert read_file(write_file(str(tmp_path), "x", b"second")) == b"second"
+
+
+def test_file_that_is_not_there_is_an_error_of_the_file_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_file(str(tmp_path / "none.png"))

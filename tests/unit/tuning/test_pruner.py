@@ -1,0 +1,216 @@
+"""The pruner by itself: a plain Optuna study in memory, no Ray, no sweep file."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import pytest
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ganray.health.judge import judge
+from ganray.health.rules import HealthRules
+from ganray.spec.models import Prune
+from ganray.trial import LOG_2, Outcome, Signals, State, Verdict
+from ganray.tuning.pruner import HealthPruner, Stop, make_pruner, record_signals, signals_of
+from tests.conftest import signals_at
+
+BUDGET = 1_000
+RULES = HealthRules(budget=BUDGET, earliest=0.6, patience=0.3)
+
+GOOD = {"distance": 0.1, "modes": 8.0, "mode_ratio": 1.0, "high_quality": 0.9, "js": 0.1}
+ONE_MODE = {"distance": 0.8, "modes": 1.0, "mode_ratio": 0.125, "high_quality": 0.9, "js": 0.3}
+SEPARABLE = {"distance": 0.9, "mode_ratio": 0.5, "high_quality": 0.0, "js": 0.99 * LOG_2}
+NOT_FINITE = {"nonfinite": "loss of D"}
+
+# what each tenth of the budget reports -> at which update the trial is to be stopped, and as what
+HISTORIES: dict[str, tuple[Sequence[dict[str, Any]], int | None, Outcome | None]] = {
+    "healthy": ([GOOD] * 10, None, None),
+    "not finite at the first report": ([NOT_FINITE], 100, Outcome.DIVERGED),
+    "not finite later": ([*[GOOD] * 4, NOT_FINITE], 500, Outcome.DIVERGED),
+    "collapsed from the start": ([ONE_MODE] * 10, 600, Outcome.COLLAPSED),
+    "peaked, then collapsed": ([*[GOOD] * 5, *[ONE_MODE] * 5], 900, Outcome.COLLAPSED),
+    "collapsed too late to be sure": ([*[GOOD] * 7, *[ONE_MODE] * 3], None, None),
+    "collapsed, then recovered": ([*[ONE_MODE] * 5, *[GOOD] * 5], None, None),
+    "told apart from the start": ([SEPARABLE] * 10, 600, Outcome.STALLED),
+    "told apart, then caught up": ([*[SEPARABLE] * 5, *[GOOD] * 5], None, None),
+}
+
+
+class Always(BasePruner):
+    """Prunes whatever it is asked about, and remembers of whom it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        self.asked.append(trial.number)
+        return True
+
+
+def report(trial: Trial, signals: Signals) -> None:
+    record_signals(trial, signals)
+    if signals.distance is not None:
+        trial.report(signals.distance, signals.update)
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_trial_is_pruned_when_it_is_dead_and_not_before(name: str) -> None:
+    history, stopped_at, outcome = HISTORIES[name]
+    study = optuna.create_study(pruner=HealthPruner(RULES))
+    trial = study.ask()
+    pruned_at = []
+    for index, values in enumerate(history):
+        report(trial, signals_at(100 * (index + 1), **values))
+        if trial.should_prune():
+            pruned_at.append(100 * (index + 1))
+    assert pruned_at[:1] == ([] if stopped_at is None else [stopped_at])
+    if outcome is not None:
+        dead = signals_of(study.trials[0])[: stopped_at // 100]
+        assert judge(dead, RULES).state.value == outcome.value
+
+
+def test_dead_trial_may_be_stopped_the_way_optuna_shows_it() -> None:
+    def objective(trial: Trial) -> float:
+        for update in range(100, BUDGET + 1, 100):
+            values = ONE_MODE if trial.number == 1 else GOOD
+            report(trial, signals_at(update, **values))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return 0.1
+
+    study = optuna.create_study(pruner=HealthPruner(RULES))
+    study.optimize(objective, n_trials=3)
+    assert [trial.state for trial in study.trials] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.COMPLETE,
+    ]
+    assert study.trials[1].last_step == 600
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (State.WARMING_UP, None),
+        (State.HEALTHY, Outcome.OUTRANKED),
+        (State.SUSPECT, None),
+        (State.COLLAPSED, Outcome.COLLAPSED),
+        (State.STALLED, Outcome.STALLED),
+        (State.DIVERGED, Outcome.DIVERGED),
+    ],
+)
+def test_only_healthy_trials_are_ranked(state: State, outcome: Outcome | None) -> None:
+    stock = Always()
+    pruner = HealthPruner(RULES, stock)
+    study = optuna.create_study()
+    study.ask()
+    stop = pruner.decide(study, study.trials[0], Verdict(state, "why"))
+    assert (stop.outcome if stop else None) is outcome
+    assert stock.asked == ([0] if state is State.HEALTHY else [])
+    if stop is not None and outcome is not Outcome.OUTRANKED:
+        assert stop == Stop(outcome, "why")
+
+
+def test_outranked_trial_is_told_by_whom() -> None:
+    study = optuna.create_study()
+    study.ask()
+    stop = HealthPruner(RULES, Always()).decide(study, study.trials[0], Verdict(State.HEALTHY))
+    assert stop == Stop(Outcome.OUTRANKED, "worse than its peers at this step, by Always")
+
+
+def test_trial_worse_than_its_peers_is_pruned_after_half_the_budget_only() -> None:
+    study = optuna.create_study(pruner=make_pruner(Prune(), BUDGET))
+    for number in range(7):
+        trial = study.ask()
+        for update in range(100, BUDGET + 1, 100):
+            distance = 0.1 if number < 6 else 0.2
+            report(trial, signals_at(update, **{**GOOD, "distance": distance}))
+            if trial.should_prune():
+                break
+        study.tell(trial, distance)
+    assert [trial.last_step for trial in study.trials] == [BUDGET] * 6 + [500]
+
+
+def test_signals_come_back_from_the_study_as_they_were() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    history = [
+        signals_at(update, distance=0.1 + 0.2, modes=1e-300, nonfinite="loss of D")
+        for update in (5, 40, 300, 2_000, 10_000)
+    ]
+    for signals in (history[3], history[0], history[4], history[2], history[1]):
+        record_signals(trial, signals, Verdict(State.SUSPECT, "few modes"))
+    trial.set_user_attr("config", {"loss": "hinge"})
+    assert signals_of(study.trials[0]) == history
+
+
+def test_verdict_stands_beside_the_signals() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    record_signals(trial, signals_at(10), Verdict(State.SUSPECT, "few modes"))
+    (record,) = study.trials[0].user_attrs.values()
+    assert (record["state"], record["reason"]) == ("suspect", "few modes")
+
+
+def test_verdict_is_that_of_the_judge() -> None:
+    history = [signals_at(100 * (i + 1), **ONE_MODE) for i in range(7)]
+    assert HealthPruner(RULES).verdict(history) == judge(history, RULES)
+
+
+def test_trial_without_a_report_is_not_pruned() -> None:
+    study = optuna.create_study(pruner=HealthPruner(RULES, Always()))
+    assert not study.ask().should_prune()
+
+
+@pytest.mark.parametrize(("risk", "stopped_at"), [(0.01, 700), (0.02, 600), (0.1, 400), (0.5, 300)])
+def test_larger_risk_stops_earlier(risk: float, stopped_at: int) -> None:
+    study = optuna.create_study(pruner=make_pruner(Prune(risk=risk, then="none"), BUDGET))
+    trial = study.ask()
+    for update in range(100, BUDGET + 1, 100):
+        report(trial, signals_at(update, **ONE_MODE))
+        if trial.should_prune():
+            break
+    assert update == stopped_at
+
+
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [
+        ("median", MedianPruner),
+        ("percentile", PercentilePruner),
+        ("successive_halving", SuccessiveHalvingPruner),
+        ("hyperband", HyperbandPruner),
+        ("none", NopPruner),
+    ],
+)
+def test_sweep_file_names_the_stock_pruner(then: str, kind: type[BasePruner]) -> None:
+    pruner = make_pruner(Prune(then=then), BUDGET)
+    assert type(pruner._then) is kind
+
+
+@pytest.mark.parametrize("then", ["median", "percentile", "successive_halving", "hyperband"])
+@pytest.mark.parametrize("budget", [1, 10, 10_000])
+def test_every_stock_pruner_works_in_a_study_of_any_budget(then: str, budget: int) -> None:
+    study = optuna.create_study(
+        study_name="s",
+        pruner=make_pruner(Prune(then=then), budget),
+    )
+    for number in range(12):
+        trial = study.ask()
+        for update in sorted({max(1, budget // 4), max(1, budget // 2), budget}):
+            report(trial, signals_at(update, **{**GOOD, "distance": 0.1 + 0.01 * number}))
+            if trial.should_prune():
+                study.tell(trial, state=TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, 0.1 + 0.01 * number)
+    assert study.best_value == pytest.approx(0.1)
