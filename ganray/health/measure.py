@@ -160,11 +160,12 @@ class Meter:
         bench = self._bench
         found = bench.dataset.counter.classify(samples.numpy())
         counts = np.bincount(found.mode[found.good], minlength=bench.dataset.counter.modes)
-        modes = scores.effective_number(counts)
+        supported = scores.supported(counts)
+        modes = scores.effective_number(counts[supported])
         return {
             "modes": modes,
             "mode_ratio": modes / bench.real_modes,
-            "modes_covered": float(scores.covered(counts, len(samples))),
+            "modes_covered": float(supported.sum()),
             "high_quality": float(found.good.mean()),
             "mode_kl": scores.histogram_kl(counts, bench.mode_counts),
         }

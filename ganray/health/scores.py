@@ -149,19 +149,16 @@ def effective_number(counts: NDArray[np.integer]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def covered(counts: NDArray[np.integer], samples: int) -> int:
-    """Modes with at least 5 good samples and a fifth of an even share of all good ones.
+def supported(counts: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """The modes with at least 5 good samples and a fifth of an even share of all good ones.
 
     Args:
         counts: good samples of each mode.
-        samples: how many samples were looked at, good or not.
 
     A single sample is not enough: uniform noise over the plane would cover most of a grid.
     """
-    if samples == 0:
-        return 0
     even = counts.sum() / len(counts)
-    return int((counts >= max(5.0, 0.2 * even)).sum())
+    return np.asarray(counts >= max(5.0, 0.2 * even))
 
 
 def histogram_kl(counts: NDArray[np.integer], reference: NDArray[np.integer]) -> float | None:

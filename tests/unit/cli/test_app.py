@@ -415,7 +415,7 @@ def test_file_that_cannot_be_written_is_told(recorded: str, here: Path, ganray: 
     options = ["--format", "csv", "--tracking-uri", recorded]
     answer = ganray("summary", "recorded", *options, "--output", "no/such/folder/out.csv")
     problem = "no/such/folder/out.csv cannot be written: No such file or directory"
-    assert answer == (1, "", f"ganray: {problem}\n")
+    assert answer == (2, "", f"ganray: {problem}\n")
 
 
 # --- ui -------------------------------------------------------------------------------------------

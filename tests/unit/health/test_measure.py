@@ -165,7 +165,7 @@ def test_noise_over_all_modes_has_no_quality_and_covers_nothing(bench):
     noise = np.random.default_rng(0).uniform(-1.5, 1.5, (SAMPLES, 2)).astype(np.float32)
     found = measure(bench, gives(noise))
     assert found.high_quality == pytest.approx(8 * math.pi * 0.06**2 / 9.0, abs=0.01)
-    assert found.modes_covered == 0.0
+    assert found.modes_covered == found.modes == 0.0  # one lucky sample a mode is no mode
     assert found.probe_auc > 0.9
     assert found.probe_js > 0.6 * LOG_2
 
