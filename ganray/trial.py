@@ -110,7 +110,7 @@ class Signals:
     probe_auc: float | None = _signal("AUC of a fresh probe", "min")
     overfit_gap: float | None = _signal("D(train) − D(held-out) over D(train) − D(fake)")
     diversity: float | None = _signal("pairwise distance of samples / of real data")
-    extent: float | None = _signal("largest deviation of samples / of real data")
+    extent: float | None = _signal("reach of 99 % of samples / of real data")
     velocity: float | None = _signal("motion of samples since the last report / real spread")
     d_loss: float | None = _signal("loss of D, mean since the last report")
     g_loss: float | None = _signal("loss of G, mean since the last report")

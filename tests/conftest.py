@@ -144,6 +144,7 @@ def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
     trials = RECORDED if name == "recorded" else {}
     sweep = SweepRecord(
+        study_id=name,
         name=name,
         description=None,
         sweep_file=f"name: {name}\n",

@@ -1,5 +1,6 @@
 """Mixtures of Gaussians, whose modes are known exactly."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ def gaussian_1d(
 ) -> Dataset:
     """One normal distribution on the line, samples [N, 1]."""
     centres = np.array([[mean]], dtype=np.float32)
-    return _mixture(f"gaussian-1d-mean{mean:g}-std{std:g}-v1", centres, std, train_size, seed)
+    return _mixture(f"gaussian-1d-mean{mean:.12g}-std{std:.12g}-v1", centres, std, train_size, seed)
 
 
 def ring(
@@ -53,7 +54,7 @@ def ring(
     """Equal Gaussians at angles 2πi/modes, samples [N, 2]."""
     angles = 2.0 * np.pi * np.arange(modes) / modes  # no end point: it would repeat the first mode
     centres = (radius * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32)
-    name = f"ring-modes{modes}-std{std:g}-radius{radius:g}-v1"
+    name = f"ring-modes{modes}-std{std:.12g}-radius{radius:.12g}-v1"
     return _mixture(name, centres, std, train_size, seed)
 
 
@@ -69,10 +70,12 @@ def grid(
 
     The defaults are the grid of Lin et al. 2018 (PacGAN, arXiv 1712.04086).
     """
-    side = round(modes**0.5)
+    side = math.isqrt(modes)
+    if side * side != modes:
+        raise ValueError(f"modes must be a square number; got {modes}")
     axis = spacing * (np.arange(side) - (side - 1) / 2.0)
     centres = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    name = f"grid-modes{modes}-std{std:g}-spacing{spacing:g}-v1"
+    name = f"grid-modes{modes}-std{std:.12g}-spacing{spacing:.12g}-v1"
     return _mixture(name, centres.astype(np.float32), std, train_size, seed)
 
 

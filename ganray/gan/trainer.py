@@ -18,6 +18,8 @@ from ganray.gan.losses import LOSSES
 from ganray.gan.networks import Networks, build_networks, latents
 from ganray.trial import TrialConfig, derive_seed
 
+OptimizerFactory = Callable[[TrialConfig, list[nn.Parameter], float], torch.optim.Optimizer]
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -199,7 +201,8 @@ class _Player:
         self.parameters = list(network.parameters())
         self.grad_clip: float | None = getattr(config, f"{side}_grad_clip")
         self.weight_clip = config.weight_clip if side == "d" else config.g_weight_clip
-        self.optimizer = _optimizer(config, self.parameters, getattr(config, f"{side}_lr"))
+        lr = getattr(config, f"{side}_lr")
+        self.optimizer = OPTIMIZERS[config.optimizer](config, self.parameters, lr)
         self.restart_averages()
 
     def restart_averages(self) -> None:
@@ -262,13 +265,15 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-OPTIMIZERS = ("adam", "rmsprop")
-
-
-def _optimizer(
-    config: TrialConfig, parameters: list[nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
-    if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=lr)
+def _adam(config: TrialConfig, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     betas = (config.beta1, config.beta2)
     return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True)
+
+
+def _rmsprop(
+    _config: TrialConfig, parameters: list[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(parameters, lr=lr)
+
+
+OPTIMIZERS: Mapping[str, OptimizerFactory] = {"adam": _adam, "rmsprop": _rmsprop}

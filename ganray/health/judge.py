@@ -51,14 +51,15 @@ def _warming_up(history: Sequence[Signals], rules: HealthRules) -> Verdict | Non
 
 def _collapsed(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     since = _looks_dead_since(history, _stays_below_exit, _has_few_modes, rules)
-    if since is None:
+    if since is None or not _was_set_in_motion(history, rules):
         return None
-    numbers = _numbers(history[-1])
-    if _waits(since, history[-1], rules):
+    last, numbers = history[-1], _numbers(history[-1])
+    # dead is who is below the entry level now; the exit level only says how long it has been
+    if _waits(since, last, rules) or not _has_few_modes(last, rules):
         return Verdict(State.SUSPECT, f"few modes: {numbers}")
-    coming = _forecast(history, since, rules, "mode_ratio")
-    gains = coming is not None and coming >= rules.enough_modes
-    if gains and not _is_narrow(history[-1], rules):
+    slope = _slope(history, since, rules, "mode_ratio")
+    coming = (last.mode_ratio or 0.0) + slope * (rules.budget - last.update)
+    if coming >= rules.enough_modes and not _is_narrow(last, rules):
         return Verdict(State.SUSPECT, f"few modes, but gaining: {numbers}")
     return Verdict(State.COLLAPSED, f"few modes since update {since}: {numbers}")
 
@@ -67,40 +68,46 @@ def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     since = _looks_dead_since(history, _stays_separable, _is_saturated, rules)
     if since is None:
         return None
-    numbers = _numbers(history[-1])
-    if _waits(since, history[-1], rules):
+    last, numbers = history[-1], _numbers(history[-1])
+    if _waits(since, last, rules):
         return Verdict(State.SUSPECT, f"JS saturated: {numbers}")
-    coming = _forecast(history, since, rules, "distance")
-    now = history[-1].distance
-    if coming is not None and now is not None and coming < (1.0 - rules.progress) * now:
+    loss = -_slope(history, since, rules, "distance") * rules.patience * rules.budget
+    if last.distance is not None and loss > rules.progress * last.distance:
         return Verdict(State.SUSPECT, f"JS saturated, but samples improve: {numbers}")
-    return Verdict(State.STALLED, f"JS saturated since update {since}, no progress: {numbers}")
+    return Verdict(
+        State.STALLED, f"JS saturated since update {since}, too little progress: {numbers}"
+    )
 
 
 def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
     """Good samples of few kinds, or all samples at one point."""
-    return _is_narrow(signals, rules) or _mode_ratio_below(signals, rules, rules.few_modes)
+    few = _is_countable(signals, rules) and (signals.mode_ratio or 0.0) < rules.few_modes
+    return _is_narrow(signals, rules) or few
 
 
 def _is_narrow(signals: Signals, rules: HealthRules) -> bool:
-    """All samples at one point, wherever that is.
-
-    A generator that stays where it began is narrow, too; that is D's victory, a stall.
-    """
-    moves = signals.velocity is None or signals.velocity >= rules.frozen
-    return signals.diversity is not None and signals.diversity < rules.narrow and moves
+    """All samples at one point, wherever that is."""
+    return signals.diversity is not None and signals.diversity < rules.narrow
 
 
 def _stays_below_exit(signals: Signals, rules: HealthRules) -> bool:
-    """Once in the state, a trial leaves it only well above where it came in."""
-    return _has_few_modes(signals, rules) or _mode_ratio_below(signals, rules, rules.enough_modes)
+    """Once in the state, a trial leaves it only by modes that count, well above the entry level."""
+    return (
+        _is_narrow(signals, rules)
+        or not _is_countable(signals, rules)
+        or (signals.mode_ratio or 0.0) < rules.enough_modes
+    )
 
 
-def _mode_ratio_below(signals: Signals, rules: HealthRules, level: float) -> bool:
-    """False where too few samples are good for the count to mean anything: that is no collapse."""
-    if signals.mode_ratio is None or (signals.high_quality or 0.0) < rules.counted_quality:
-        return False
-    return signals.mode_ratio < level
+def _is_countable(signals: Signals, rules: HealthRules) -> bool:
+    """Whether enough samples are good for their modes to mean anything; else it is no collapse."""
+    return signals.mode_ratio is not None and (signals.high_quality or 0.0) >= rules.counted_quality
+
+
+def _was_set_in_motion(history: Sequence[Signals], rules: HealthRules) -> bool:
+    """A generator that stays where it began is narrow, too; that is D's victory, a stall."""
+    motions = [s.velocity for s in history if s.velocity is not None]
+    return not motions or sum(motions) >= rules.frozen
 
 
 def _is_exploded(signals: Signals, rules: HealthRules) -> bool:
@@ -150,25 +157,17 @@ def _waits(since: int, last: Signals, rules: HealthRules) -> bool:
     return too_early or (last.update - since) < rules.patience * rules.budget
 
 
-def _forecast(
-    history: Sequence[Signals], since: int, rules: HealthRules, signal: str
-) -> float | None:
-    """Where a signal will be at the end of the budget, if its trend of the last `patience` holds.
+def _slope(history: Sequence[Signals], since: int, rules: HealthRules, signal: str) -> float:
+    """By how much a signal grows with each update, over the last `patience`.
 
-    The trend is the median of the slopes between all pairs of reports (Theil 1950; Sen 1968), which
-    one odd report does not bend.
+    The median of the slopes between all pairs of reports (Theil 1950; Sen 1968), which one odd
+    report does not bend; 0 where there are no two.
     """
     start = max(since, history[-1].update - rules.patience * rules.budget)
-    points = [
-        (s.update, v)
-        for s in history
-        if s.update >= start and (v := getattr(s, signal)) is not None
-    ]
-    if not points:
-        return None
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
-    slope = statistics.median(slopes) if slopes else 0.0
-    return float(points[-1][1] + slope * (rules.budget - points[-1][0]))
+    points = [(s.update, getattr(s, signal)) for s in history if s.update >= start]
+    defined = [(update, value) for update, value in points if value is not None]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(defined, 2) if a[0] != b[0]]
+    return statistics.median(slopes) if slopes else 0.0
 
 
 def _progress(signals: Signals, rules: HealthRules) -> float:

@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganray.data.dataset import Dataset, Samples
 from ganray.gan.networks import build_networks, latents
 from ganray.gan.trainer import Snapshot
 from ganray.health import scores
+from ganray.health.scores import Floats
 from ganray.trial import Signals, derive_seed
 
 SAMPLES = 1_000
+REACH = 0.99  # share of samples: one stray point is no explosion
 FARTHEST = 1e6  # extent beyond which squares lose all meaning in single precision
 UNTRAINED = 3  # generators whose median distance is the anchor 1
 
@@ -46,10 +49,10 @@ class Bench:
         self.directions = scores.projections(math.prod(dataset.shape))
         self.projected = scores.sorted_projections(self.heldout, self.directions)
         self.centre = self.heldout.mean(0)
-        self.reach = float((self.heldout - self.centre).abs().max())
-        real = dataset.counter.classify(dataset.heldout)
-        self.mode_counts = np.bincount(real.mode[real.good], minlength=dataset.counter.modes)
-        self.real_modes = scores.effective_number(self.mode_counts)
+        self.reach = self.reach_of(self.heldout)
+        self.mode_counts = self.modes_of(dataset.heldout)
+        # of as many samples as a trial is measured by, so that real data score 1 there, too
+        self.real_modes = _effective(self.modes_of(self.heldout.numpy()))
         self.real_anchor = self.distances(self.train)
         self._untrained: dict[int, tuple[float, float]] = {}
 
@@ -60,6 +63,15 @@ class Bench:
         energy = scores.energy_distance(float(cross.mean()), self.spread, within)
         projected = scores.sorted_projections(samples, self.directions)
         return energy, scores.sliced_wasserstein(projected, self.projected)
+
+    def reach_of(self, samples: Tensor) -> float:
+        """How far from the centre 99 of 100 samples stay, in their largest coordinate."""
+        return float((samples - self.centre).abs().flatten(1).amax(1).quantile(REACH))
+
+    def modes_of(self, samples: Samples) -> NDArray[np.integer]:
+        """How many good samples each mode has, shape [modes]."""
+        found = self.dataset.counter.classify(samples)
+        return np.bincount(found.mode[found.good], minlength=self.dataset.counter.modes)
 
     def untrained_anchor(self, latent_dim: int) -> tuple[float, float]:
         """The median distances of untrained generators: the same for every trial of a sweep."""
@@ -80,7 +92,7 @@ class Bench:
     def _untrained_samples(self, latent_dim: int, index: int) -> Tensor:
         seed = derive_seed("untrained", index)
         generator = build_networks(self.networks, self.dataset.shape, latent_dim, seed).generator
-        samples: Tensor = generator.eval()(self.latents(latent_dim))
+        samples: Tensor = generator.eval()(self.latents(latent_dim))  # as a trial's are measured
         return samples
 
 
@@ -129,7 +141,7 @@ class Meter:
 
     def _of_samples(self, samples: Tensor) -> dict[str, float | None]:
         bench = self._bench
-        extent = float((samples - bench.centre).abs().max()) / bench.reach
+        extent = bench.reach_of(samples) / bench.reach
         if extent > FARTHEST:
             return {"extent": extent, "high_quality": 0.0}
         cross = scores.pairwise_distances(bench.heldout, samples)
@@ -158,15 +170,13 @@ class Meter:
 
     def _of_modes(self, samples: Tensor) -> dict[str, float | None]:
         bench = self._bench
-        found = bench.dataset.counter.classify(samples.numpy())
-        counts = np.bincount(found.mode[found.good], minlength=bench.dataset.counter.modes)
-        supported = scores.supported(counts)
-        modes = scores.effective_number(counts[supported])
+        counts = bench.modes_of(samples.numpy())
+        modes = _effective(counts)
         return {
             "modes": modes,
             "mode_ratio": modes / bench.real_modes,
-            "modes_covered": float(supported.sum()),
-            "high_quality": float(found.good.mean()),
+            "modes_covered": float(scores.supported(counts).sum()),
+            "high_quality": float(counts.sum() / len(samples)),
             "mode_kl": scores.histogram_kl(counts, bench.mode_counts),
         }
 
@@ -177,12 +187,25 @@ class Meter:
         if not np.isfinite(logits).all():
             return {}
         real, fake, train = np.split(logits, [bench.count, 2 * bench.count])
-        gap = float(train.mean() - fake.mean())
         return {
             "js": scores.js_bound(real, fake),
             "auc": scores.auc(real, fake),
-            "overfit_gap": float(train.mean() - real.mean()) / gap if gap else None,
+            "overfit_gap": _overfit_gap(real, fake, train),
         }
+
+
+def _effective(counts: NDArray[np.integer]) -> float:
+    return scores.effective_number(counts[scores.supported(counts)])
+
+
+def _overfit_gap(real: Floats, fake: Floats, train: Floats) -> float | None:
+    """(E D(train) - E D(held-out)) / (E D(train) - E D(fake)): 0 = no memory, 1 = nothing but.
+
+    None where D does not tell training data from generated ones beyond three standard errors.
+    """
+    gap = float(train.mean() - fake.mean())
+    error = float(np.sqrt(train.var() / len(train) + fake.var() / len(fake)))
+    return float(train.mean() - real.mean()) / gap if abs(gap) > 3.0 * error else None
 
 
 def _of_training(snapshot: Snapshot) -> dict[str, Any]:

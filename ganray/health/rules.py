@@ -1,6 +1,6 @@
 """When a trial counts as dead. All times are shares of the trial's budget."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 
@@ -19,12 +19,12 @@ class HealthRules:
     few_modes: float = 0.35  # enter: effective modes / those of real data
     enough_modes: float = 0.6  # exit, and what the trend must be about to reach
     narrow: float = 0.15  # diversity at which samples are one point, whatever their quality
-    frozen: float = 0.01  # velocity below which a narrow generator was never set in motion
+    frozen: float = 0.01  # all velocity so far, below which G was never set in motion
     counted_quality: float = 0.3  # share of good samples from which modes say something
     saturated: float = 0.85  # enter: JS bound / log 2, of D or of the probe
     separable: float = 0.65  # exit: the same bound, below which the two are hard to tell apart
     still_far: float = 0.25  # distance, from which saturation is a stall and not just a sharp D
-    progress: float = 0.4  # share of its distance that a trial about to lose it still gains
+    progress: float = 0.2  # share of its distance that a trial must lose within `patience`
     exploded: float = 10.0  # extent of the samples / of real data, all through `patience`
 
     def __post_init__(self) -> None:
@@ -56,15 +56,10 @@ class HealthRules:
             risk: in (0, 1).
             budget: updates of a full trial.
         """
-        earliest, patience = next(
-            (when for bound, when in _BY_RISK.items() if risk <= bound), _BY_RISK[1.0]
-        )
+        if not 0.0 < risk < 1.0:
+            raise ValueError(f"risk must be above 0 and below 1; got {risk}")
+        earliest, patience = next(when for bound, when in _BY_RISK.items() if risk <= bound)
         return cls(budget=budget, earliest=earliest, patience=patience)
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """All thresholds."""
-        return tuple(f.name for f in fields(cls))
 
 
 _SHARES = (

@@ -58,7 +58,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor) -> float:
         a: `sorted_projections` of one set.
         b: of another of equal size.
 
-    Source: Bonneel et al. 2015, definition 5 (J. Math. Imaging Vis. 51).
+    Source: after Bonneel et al. 2015 (J. Math. Imaging Vis. 51), with W1 in place of W2.
     """
     return float((a - b).abs().mean())
 
@@ -99,8 +99,10 @@ def js_bound(real: Floats, fake: Floats) -> float:
 
 def _held_out_loss(fit: tuple[Floats, Floats], judge: tuple[Floats, Floats]) -> float:
     """E -log P(real | x) + E -log P(fake | G(z)) on `judge`, with P fitted on `fit`."""
-    pooled = np.concatenate(fit)
-    edges = np.unique(np.quantile(pooled, np.arange(1, BINS) / BINS, method="lower"))
+    quantiles = np.quantile(np.concatenate(fit), np.arange(1, BINS) / BINS, method="lower")
+    edges, times = np.unique(quantiles, return_counts=True)
+    # many equal scores get a bin of their own, without the next larger ones
+    edges = np.union1d(edges, np.nextafter(edges[times > 1], np.inf))
     counts = [
         np.bincount(np.searchsorted(edges, scores, "right"), minlength=len(edges) + 1) + SMOOTHING
         for scores in fit

@@ -10,6 +10,7 @@ from ganray.spec.problems import Problem
 from ganray.spec.space import Choices, Range
 
 IMAGE_DATA = ("digits",)
+TRAIN_SIZES = {"digits": 1_297}  # of data sets that do not say
 
 Parts = Mapping[str, Any]
 
@@ -28,6 +29,8 @@ def problems(parts: Parts) -> list[Problem]:
         found += _first(parts["search"])
     if "networks" in parts and "data" in parts:
         found += _networks(parts["networks"], parts["data"])
+    if "data" in parts and "trainer" in parts and "search" in parts:
+        found += _batch(parts["data"], parts["trainer"], parts["search"])
     if "confirm" in parts and (parts["confirm"].top or parts["confirm"].seeds):
         found.append(
             Problem("confirm", "confirming runs are not built yet; leave top and seeds at 0")
@@ -120,6 +123,16 @@ def _first(search: Any) -> Iterator[Problem]:
                         f"search.first[{index}].{name}",
                         f"does not apply where {parent} is {point.given[parent]!r}",
                     )
+
+
+def _batch(data: Any, trainer: Trainer, search: Any) -> Iterator[Problem]:
+    """A batch is drawn from the training samples, so it cannot be larger than they are many."""
+    size = TRAIN_SIZES.get(data.name) or data.train_size
+    entry = search.space.entries.get("batch_size")
+    largest = entry.largest if entry is not None else trainer.batch_size
+    if largest > size:
+        where = "search.space.batch_size" if entry is not None else "trainer.batch_size"
+        yield Problem(where, f"{largest} is more than the {size} training samples of {data.name}")
 
 
 def _networks(networks: Any, data: Any) -> Iterator[Problem]:

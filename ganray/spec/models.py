@@ -40,7 +40,7 @@ class RingData(Part):
     """Equal Gaussians, evenly spaced on a circle."""
 
     name: Literal["ring"]
-    modes: Annotated[int, Field(ge=2, le=1000)] = 8
+    modes: Annotated[int, Field(ge=2, le=100)] = 8
     std: PositiveFloat = 0.02
     radius: PositiveFloat = 1.0
     train_size: PositiveInt = 50_000
@@ -51,7 +51,7 @@ class GridData(Part):
     """Equal Gaussians on a square grid around 0."""
 
     name: Literal["grid"]
-    modes: Annotated[int, Field(ge=4, le=10_000)] = 25
+    modes: Annotated[int, Field(ge=4, le=100)] = 25
     std: PositiveFloat = 0.05
     spacing: PositiveFloat = 2.0
     train_size: PositiveInt = 50_000

@@ -28,6 +28,11 @@ class Choices(Part):
         """Whether a trial may have this value."""
         return value in self.choices
 
+    @property
+    def largest(self) -> Any:
+        """The largest value."""
+        return max(self.choices)
+
     def describe(self) -> str:
         """The values, for a message."""
         return ", ".join(map(repr, self.choices))
@@ -72,6 +77,11 @@ class Range(Part):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         on_step = self.step is None or (number and _divides(self.step, value - self.low))
         return number and self.low <= value <= self.high and on_step
+
+    @property
+    def largest(self) -> Any:
+        """The largest value."""
+        return self.high
 
     def describe(self) -> str:
         """The values, for a message."""

@@ -50,7 +50,8 @@ class MlflowRecorder:
         self._writer = _Writer(uri, experiment)
         self._told: set[str] = set()
         self._lost = 0
-        self._gives_up_at = float("inf")
+        self._away_since = float("inf")
+        self._closed_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
         self._thread.start()
 
@@ -84,6 +85,7 @@ class MlflowRecorder:
 
     def close(self) -> None:
         """Deliver what is left; gives up after a minute if the store is away, and says so."""
+        self._closed_at = time.monotonic()
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
@@ -119,25 +121,28 @@ class MlflowRecorder:
     def _deliver(self, write: Write) -> None:
         """Try until it works, or is refused, or closing has taken too long."""
         pause = SHORTEST_PAUSE
-        while not self._gives_up():
+        while not self._is_hopeless():
             try:
-                return write(self._writer)
+                write(self._writer)
             except Exception as error:
                 if not _is_passing(error):
                     self._lost += 1
                     self._tell_once(f"MLflow refused a record: {error}")
-                    return None
+                    return
                 self._tell_once(AWAY, error)
+            else:
+                self._away_since = float("inf")
+                return
+            self._away_since = min(self._away_since, time.monotonic())
             self._writer.doubtful = True
-            self._closing.wait(pause) if not self._closing.is_set() else time.sleep(pause)
+            if self._closing.wait(pause):  # True at once when the sweep is over
+                time.sleep(SHORTEST_PAUSE)
             pause = min(2 * pause, LONGEST_PAUSE)
         self._lost += 1
-        return None
 
-    def _gives_up(self) -> bool:
-        if self._closing.is_set() and self._writer.doubtful:
-            self._gives_up_at = min(self._gives_up_at, time.monotonic() + GRACE_SECONDS)
-        return time.monotonic() > self._gives_up_at
+    def _is_hopeless(self) -> bool:
+        """Whether the sweep is over and the store has been away since for longer than the grace."""
+        return time.monotonic() > max(self._away_since, self._closed_at) + GRACE_SECONDS
 
     def _tell_once(self, message: str, *details: object) -> None:
         if message not in self._told:
@@ -169,19 +174,20 @@ class _Writer:
             if found
             else client.create_experiment(self._experiment, tags=schema.EXPERIMENT_TAGS)
         )
-        self._parent = self._find(sweep=sweep.name) or self._create_parent(sweep)
+        self._parent = self._find() or self._create_parent(sweep)
         client.log_text(self._parent, sweep.sweep_file, "sweep.yaml")
         client.log_dict(self._parent, dict(sweep.environment), "environment.json")
         self._log_params(self._parent, sweep.params)
 
     def start_trial(self, trial: TrialRecord, now: int) -> None:
         run_id = self._runs.get(trial.number) or (
-            self._find(sweep=self._name, trial=trial.number) if self.doubtful else None
+            self._find(trial.number) if self.doubtful else None
         )
         if run_id is None:
             tags = {
                 schema.KIND: "trial",
-                schema.SWEEP: self._name,
+                schema.SWEEP: self._record.name,
+                schema.STUDY: self._record.study_id,
                 schema.TRIAL: str(trial.number),
                 schema.PHASE: "search",
                 schema.PARENT: self._parent,
@@ -211,13 +217,12 @@ class _Writer:
         self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
 
     def end_trial(self, ending: Ending, now: int) -> None:
-        assert self._sweep is not None, "the sweep starts before its trials end"
         run_id = self._runs[ending.number]
         update = ending.history[-1].update if ending.history else 0
         values: dict[str, float | None] = {
             schema.OBJECTIVE: ending.objective,
-            schema.STOPPED_AT: update / self._sweep.updates,
-            schema.GPU_HOURS: ending.wall_seconds * self._sweep.gpus_per_trial / 3600.0,
+            schema.STOPPED_AT: update / self._record.updates,
+            schema.GPU_HOURS: ending.wall_seconds * self._record.gpus_per_trial / 3600.0,
         }
         best = best_values(ending.history)
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
@@ -261,14 +266,15 @@ class _Writer:
         return self._opened
 
     @property
-    def _name(self) -> str:
+    def _record(self) -> SweepRecord:
         assert self._sweep is not None, "the sweep starts first"
-        return self._sweep.name
+        return self._sweep
 
     def _create_parent(self, sweep: SweepRecord) -> str:
         tags = {
             schema.KIND: "sweep",
             schema.SWEEP: sweep.name,
+            schema.STUDY: sweep.study_id,
             schema.SEARCHED: ",".join(sweep.searched),
             schema.OBJECTIVE_METRIC: f"{sweep.direction} {sweep.objective}",
         }
@@ -281,10 +287,10 @@ class _Writer:
         run_id: str = run.info.run_id
         return run_id
 
-    def _find(self, *, sweep: str, trial: int | None = None) -> str | None:
-        """The run of a sweep or of a trial that an earlier start of the sweep has made."""
-        where = f"tags.`{schema.SWEEP}` = '{sweep}'"
+    def _find(self, trial: int | None = None) -> str | None:
+        """The run of the sweep or of a trial that an earlier start or try has made."""
         kind = "sweep" if trial is None else "trial"
+        where = f"tags.`{schema.STUDY}` = '{self._record.study_id}'"
         where += f" and tags.`{schema.KIND}` = '{kind}'"
         if trial is not None:
             where += f" and tags.`{schema.TRIAL}` = '{trial}'"

@@ -56,11 +56,11 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         TrackingError: the store cannot be read.
     """
     with _reading(uri) as client:
-        parents = list(_search(client, name, "sweep"))
-        trials = [_row(run) for run in _search(client, name, "trial")] if parents else []
-    if not parents:
-        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
-    parent = parents[0]
+        parent = next(_search(client, name, {schema.KIND: "sweep"}), None)  # the latest
+        if parent is None:
+            raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
+        runs = _search(client, name, {schema.PARENT: parent.info.run_id})
+        trials = [_row(run) for run in runs]
     direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
     searched = parent.data.tags.get(schema.SEARCHED, "")
     return SweepRow(
@@ -106,10 +106,12 @@ def _reading(uri: str | None) -> Iterator["MlflowClient"]:
         raise TrackingError(f"the tracking store {store} cannot be read: {error}") from error
 
 
-def _search(client: "MlflowClient", name: str, kind: str) -> Iterator["Run"]:
+def _search(client: "MlflowClient", name: str, tags: dict[str, str]) -> Iterator["Run"]:
+    """A sweep's runs that have these tags, the latest first."""
     if "'" in name:  # no sweep has such a name, and the filter's grammar has no escape
         return
-    where = f"tags.`{schema.SWEEP}` = '{name}' and tags.`{schema.KIND}` = '{kind}'"
+    wanted = {schema.SWEEP: name, **tags}
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     experiments = [e.experiment_id for e in client.search_experiments()]
     token: str | None = None
     while token != "":

@@ -12,6 +12,7 @@ class SweepRecord:
     """A sweep, as it is recorded when it starts."""
 
     name: str
+    study_id: str  # of the study: two sweeps of one name in different studies stay apart
     description: str | None
     sweep_file: str  # YAML
     objective: str

@@ -9,6 +9,7 @@ from ganray.trial import Outcome, TrialConfig
 
 KIND: Final = "ganray.kind"  # sweep | trial
 SWEEP: Final = "ganray.sweep"  # the sweep's name
+STUDY: Final = "ganray.study"  # the identity of its study
 TRIAL: Final = "ganray.trial"  # the trial's number
 PHASE: Final = "ganray.phase"
 OUTCOME: Final = "ganray.outcome"

@@ -10,12 +10,15 @@ from typing import Any
 import ray
 from ray import tune
 
+from ganray.data.dataset import Dataset
 from ganray.data.registry import load_dataset
 from ganray.errors import ResourceError
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.environment import describe_environment
+from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
+from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning.places import results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
@@ -23,12 +26,10 @@ from ganray.tuning.space import trial_count
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.trainable import GanTrial
 
-# Tune's own loggers write files that nobody reads, at 1.5 ms a report
 _TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
+    "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
 }
 
 
@@ -42,12 +43,13 @@ class SweepResult:
     reason: str | None = None  # why it ended before its last trial, if it did
 
 
-def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] = ()) -> SweepResult:
+def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> SweepResult:
     """Run a sweep on the Ray cluster that this process belongs to, or on a local one.
 
     Args:
         spec: what to run.
-        recorders: who hears of it; they are closed at the end, whatever happens.
+        recorders: who hears of it, and is closed at the end whatever happens; None: the MLflow
+            store of the specification.
 
     Returns:
         The outcome of every trial. Ctrl-C ends the sweep in order: running trials are cancelled.
@@ -56,7 +58,11 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] = ()) -> SweepResul
         NameTakenError: a sweep of that name exists.
         ResourceError: the cluster has not what a trial asks for.
     """
-    os.environ.update({key: os.environ.get(key, value) for key, value in _TUNE_SETTINGS.items()})
+    if recorders is None:
+        store = tracking_uri(spec.tracking.uri)
+        recorders = [MlflowRecorder(store, spec.tracking.experiment)]
+    for key, value in _TUNE_SETTINGS.items():
+        os.environ.setdefault(key, value)
     # what goes wrong in a trial is its outcome, told by the recorders
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     started_ray = not ray.is_initialized()
@@ -64,8 +70,8 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] = ()) -> SweepResul
         if started_ray:
             _start_ray()
         resources = trial_resources(spec)
-        study = SweepStudy.create(spec)
-        return _run(spec, study, resources, recorders)
+        dataset = load_dataset(spec.data.model_dump())  # before the name is taken: it may fail
+        return _run(SweepStudy.create(spec), dataset, resources, recorders)
     finally:
         for recorder in recorders:
             recorder.close()
@@ -103,13 +109,13 @@ def trial_resources(spec: SweepSpec) -> dict[str, float]:
 
 
 def _run(
-    spec: SweepSpec,
     study: SweepStudy,
+    dataset: Dataset,
     resources: dict[str, float],
     recorders: Sequence[Recorder],
 ) -> SweepResult:
-    dataset = load_dataset(spec.data.model_dump())
-    record = _sweep_record(spec, resources, {"dataset": dataset.name, **dataset.facts})
+    spec = study.spec
+    record = _sweep_record(study, resources, {"dataset": dataset.name, **dataset.facts})
     for recorder in recorders:
         recorder.start_sweep(record)
     limits = SweepLimits(spec.budget.hours, spec.budget.failures)
@@ -158,8 +164,9 @@ def _start_ray() -> None:
 
 
 def _sweep_record(
-    spec: SweepSpec, resources: dict[str, float], facts: Mapping[str, Any]
+    study: SweepStudy, resources: dict[str, float], facts: Mapping[str, Any]
 ) -> SweepRecord:
+    spec = study.spec
     search, budget = spec.search, spec.budget
     params: dict[str, Any] = {
         **{f"data.{key}": value for key, value in spec.data.model_dump().items()},
@@ -174,6 +181,7 @@ def _sweep_record(
     }
     return SweepRecord(
         name=spec.name,
+        study_id=study.id,
         description=spec.description,
         sweep_file=dump_sweep(spec),
         objective=spec.objective.metric,

@@ -6,6 +6,7 @@ import pyarrow.fs
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
+from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
 DEFAULT_RESULTS = "~/ray_results"
@@ -38,10 +39,14 @@ def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
 
     Raises:
         FileNotFoundError: the journal is not there, and `create` is False.
+        ResourceError: the database's driver is not installed.
     """
     place = study_location(spec)
     if _is_url(place):
-        return RDBStorage(place)
+        try:
+            return RDBStorage(place)
+        except ImportError as error:
+            raise ResourceError(f"the study's database needs a driver: {error}") from None
     path = Path(place)
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)

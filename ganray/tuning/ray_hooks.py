@@ -1,7 +1,7 @@
 """The only code that subclasses Ray Tune's search and scheduling interfaces.
 
-Both faces share one `SweepStudy` and keep nothing else that a restart would miss. The scheduler
-makes every decision and records it in the study first, then tells the recorders.
+Both share one `SweepStudy`, the sweep's memory. The scheduler makes every decision and records it
+in the study first, then tells the recorders.
 """
 
 import time

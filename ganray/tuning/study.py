@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
+from uuid import uuid4
 
 import optuna
 from optuna.study import Study, StudyDirection
@@ -83,6 +84,7 @@ class SweepStudy:
                 f"another name with --name, or see that one with: ganray summary {spec.name}"
             ) from None
         study.set_user_attr("spec", spec.to_json())
+        study.set_user_attr("id", uuid4().hex)
         return cls(spec, study)
 
     @classmethod
@@ -103,8 +105,11 @@ class SweepStudy:
         loaded._complete_endings()
         return loaded
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self).load, (self.spec,))  # Ray pickles its searcher: the storage has it all
+    @property
+    def id(self) -> str:
+        """What tells this study from every other, also from one of the same name elsewhere."""
+        found: str = self._study.user_attrs["id"]
+        return found
 
     def ask(self) -> Assignment | None:
         """The next trial; None when the sweep has had all of them."""

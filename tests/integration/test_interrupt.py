@@ -78,7 +78,7 @@ def test_a_sweep_with_too_many_crashes_starts_no_more_trials(tmp_path: Path) -> 
     spec = make_spec(
         tmp_path,
         "crashes",
-        trainer={"batch_size": 60_000},
+        trainer={"latent_dim": 10**11},
         search={"trials": 20, "concurrency": 1, "space": {"loss": ["hinge", "lsgan"]}},
         budget={"updates": 300, "reports": 3, "failures": 2},
     )

@@ -1,4 +1,6 @@
-"""Data sets that several unit tests look at, loaded once."""
+"""What several unit tests build on: data sets, loaded once, and one thread for small matrices."""
+
+from collections.abc import Iterator
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -17,3 +19,14 @@ def ring8() -> Dataset:
 def digits10() -> Dataset:
     with threadpool_limits(1):  # the classifier's layers are too small to share among cores
         return digits()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As a trial trains: on a busy machine, sharing small matrices among cores takes far longer."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -27,6 +27,7 @@ class Clock:
 
 def sweep(direction: str = "min", trials: int = 4) -> SweepRecord:
     return SweepRecord(
+        study_id="5ad1",
         name="ring",
         description=None,
         sweep_file="",

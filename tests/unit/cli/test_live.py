@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ WIDTHS = [60, 80, 200]
 
 def sweep() -> SweepRecord:
     return SweepRecord(
+        study_id="5ad1",
         name="ring",
         description=None,
         sweep_file="",
@@ -139,6 +141,15 @@ def test_terminal_shows_that_it_starts() -> None:
     assert last_frame(out)[0].startswith("starting … 0:0")
 
 
+def test_terminal_shows_no_best_before_a_trial_completed() -> None:
+    with on_terminal(80) as (board, out):
+        board.start_sweep(sweep())
+        board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED))
+    frame = last_frame(out)
+    assert re.fullmatch(r"ring  0/10 trials  0:0\d", frame[0])  # nor a guess of the time left
+    assert not [line for line in frame if "best" in line]
+
+
 def test_terminal_is_left_as_it_was() -> None:
     with on_terminal(80) as (board, out):
         half_way(board)
@@ -166,6 +177,7 @@ def test_pipe_is_told_that_the_sweep_was_stopped() -> None:
     with in_pipe() as (board, out):
         board.start_sweep(sweep())
         board.end_sweep({}, cancelled=True)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ganray-heartbeat"]
     assert out.getvalue().splitlines()[-1].endswith("stopped: no trial ended yet")
 
 

@@ -53,7 +53,9 @@ def test_probabilities_do_not_overflow():
 def test_probabilities_are_those_of_the_network_that_was_trained():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(90, 5)).astype(np.float32)
-    model = MLPClassifier((4,), random_state=0, tol=1.0, max_iter=50).fit(points, np.arange(90) % 3)
+    model = MLPClassifier((4, 3), random_state=0, tol=1.0, max_iter=50).fit(
+        points, np.arange(90) % 3
+    )
     copy = ClassifierModes(model.coefs_, model.intercepts_, points, 1.0)
     assert copy.probabilities(points) == pytest.approx(model.predict_proba(points), abs=1e-5)
 

@@ -62,10 +62,13 @@ def test_held_out_images_are_of_every_class_as_often_as_in_the_source(digits10, 
     assert np.bincount(labels_of(digits10.heldout)) == pytest.approx(expected, abs=1.0)
 
 
-def test_the_seed_decides_the_split(digits10):
+def test_the_seed_decides_the_split_and_the_classifier(digits10):
     with threadpool_limits(1):
         again, other = digits(seed=0), digits(seed=1)
     assert again.fingerprint == digits10.fingerprint
+    assert again.facts == digits10.facts
+    pairs = zip(again.counter.weights, digits10.counter.weights, strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
     assert other.fingerprint != digits10.fingerprint
     assert (again.name, other.name) == ("digits-v1-seed0", "digits-v1-seed1")
 

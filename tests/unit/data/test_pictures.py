@@ -72,7 +72,7 @@ def test_drawing_does_not_change_the_samples(dataset):
 def test_points_lie_where_they_belong_x_to_the_right_and_y_up(ring8):
     for x, y, is_right, is_down in ((0.7, 0.7, True, False), (-0.7, -0.6, False, True)):
         found = where(pixels(draw(ring8, single(x, y))), BLUE)
-        assert len(found) > 0
+        assert 5 <= len(found) <= 9  # a dot of three pixels
         row, column = found.mean(0)
         assert bool(column > SIZE / 2) is is_right
         assert bool(row > SIZE / 2) is is_down
@@ -80,6 +80,9 @@ def test_points_lie_where_they_belong_x_to_the_right_and_y_up(ring8):
 
 def test_a_point_is_drawn_to_the_scale_of_the_real_data(ring8):
     real = where(pixels(draw(ring8, single(np.nan, np.nan))), ORANGE)
+    margin = SIZE * 0.2 / 1.4
+    assert real.min(0) == pytest.approx([margin, margin], abs=6)
+    assert real.max(0) == pytest.approx([SIZE - margin, SIZE - margin], abs=6)
     right = where(pixels(draw(ring8, single(1.0, 0.0))), BLUE).mean(0)
     left = where(pixels(draw(ring8, single(-1.0, 0.0))), BLUE).mean(0)
     assert right[0] == pytest.approx(left[0], abs=2)
@@ -117,6 +120,12 @@ def test_the_outline_of_perfect_samples_is_as_high_as_the_bars(line):
     bars, outline = where(picture, ORANGE), where(picture, BLUE)
     assert outline[:, 0].min() == pytest.approx(bars[:, 0].min(), abs=6)
     assert 0.25 * SIZE < bars[:, 0].min() < 0.5 * SIZE
+
+
+def test_the_outline_shows_shares_whatever_the_number_of_samples(line):
+    many = where(pixels(draw(line, line.heldout)), BLUE)[:, 0].min()
+    fewer = where(pixels(draw(line, line.heldout[:2500])), BLUE)[:, 0].min()
+    assert fewer == pytest.approx(many, abs=25)
 
 
 def test_a_sample_that_is_not_finite_lowers_the_outline(line):

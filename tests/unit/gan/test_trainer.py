@@ -18,6 +18,8 @@ from ganray.gan.losses import LOSSES, GanLoss
 from ganray.gan.trainer import OPTIMIZERS, GanTrainer, Side, Snapshot
 from ganray.trial import TrialConfig
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MLP = {"name": "mlp", "width": 12, "depth": 1}
 CONV = {"name": "conv", "width": 2}
 CONFIG = TrialConfig(batch_size=8, latent_dim=3, d_lr=1e-3, g_lr=1e-3, seed=5)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from ganray.data.dataset import Dataset
-from ganray.data.gaussians import gaussian_1d, ring
+from ganray.data.gaussians import GaussianModes, gaussian_1d, grid, ring
 from ganray.gan.networks import build_networks
 from ganray.gan.trainer import GanTrainer, Side, Snapshot
 from ganray.health.measure import SAMPLES, Bench, Meter
 from ganray.trial import LOG_2, SIGNALS, Signals, TrialConfig
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MLP = {"name": "mlp", "width": 32, "depth": 2}
 LATENT_DIM = 4
@@ -124,6 +126,16 @@ def test_an_untrained_generator_is_at_distance_1(bench, seed):
     assert found.high_quality < 0.2
 
 
+def test_untrained_generators_with_batch_norm_are_at_distance_1_as_the_trainer_shows_them(digits10):
+    conv = {"name": "conv", "width": 4}
+    train, bench = torch.tensor(digits10.train), Bench(digits10, conv)
+    found = []
+    for seed in range(6):
+        trainer = GanTrainer(TrialConfig(latent_dim=LATENT_DIM, seed=seed), conv, train)
+        found.append(Meter(bench, LATENT_DIM).measure(trainer.snapshot()).distance)
+    assert np.mean(found) == pytest.approx(1.0, abs=0.1)
+
+
 def test_distance_is_the_share_of_the_way_from_real_data_to_an_untrained_generator(bench):
     """On the line between the anchors, whatever the samples."""
     found = measure(bench, gives(fresh() + np.float32(0.7)))
@@ -161,6 +173,13 @@ def test_a_generator_of_half_the_modes(bench, ring8):
     assert found.modes_covered == 4.0
 
 
+@pytest.mark.parametrize("modes", [4, 25, 64, 100])
+def test_a_perfect_generator_of_many_modes_has_them_however_few_samples_there_are_for_each(modes):
+    bench = Bench(grid(modes=modes, train_size=2000), MLP)
+    found = measure(bench, gives(grid(modes=modes, train_size=SAMPLES, seed=9).train))
+    assert found.mode_ratio == pytest.approx(1.0, abs=0.1)
+
+
 def test_noise_over_all_modes_has_no_quality_and_covers_nothing(bench):
     noise = np.random.default_rng(0).uniform(-1.5, 1.5, (SAMPLES, 2)).astype(np.float32)
     found = measure(bench, gives(noise))
@@ -181,7 +200,9 @@ def test_samples_all_at_one_point_far_away(bench):
 
 def test_a_measure_in_one_dimension():
     bench = Bench(gaussian_1d(train_size=2000), MLP)
-    assert measure(bench, gives(gaussian_1d(seed=5).train)).distance == pytest.approx(0.0, abs=0.01)
+    perfect = measure(bench, gives(gaussian_1d(seed=5).train))
+    assert perfect.distance == pytest.approx(0.0, abs=0.01)
+    assert perfect.extent == pytest.approx(1.0, abs=0.2)
     shifted = measure(bench, gives(gaussian_1d(seed=5, mean=5.0).train))
     assert shifted.sliced_wasserstein == pytest.approx(1.0, abs=0.15)
     assert shifted.modes == 1.0
@@ -226,6 +247,13 @@ def test_a_d_that_memorised_the_training_data_overfits_wholly(bench, ring8):
     assert found.overfit_gap == pytest.approx(1.0, abs=1e-6)
     assert found.auc == 0.5  # all the same to it: held-out data are as unknown as generated
     assert found.js == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_overfit_gap_is_the_share_of_d_s_margin_that_held_out_data_lack(bench, ring8):
+    """(D(train) - D(held-out)) / (D(train) - D(fake)) = (3 - 2.5) / (3 - 1) here."""
+    of_train, of_heldout = remembers(ring8.train), remembers(ring8.heldout)
+    found = measure(bench, gives(fresh()), lambda s: 1.0 + 2.0 * of_train(s) + 1.5 * of_heldout(s))
+    assert found.overfit_gap == pytest.approx(0.25, rel=1e-5)
 
 
 def test_a_d_that_is_right_about_held_out_data_has_no_gap(bench, ring8):
@@ -389,5 +417,21 @@ def test_all_that_samples_and_d_decide_is_defined_for_an_ordinary_trial(bench):
     meter = Meter(bench, LATENT_DIM)
     for _ in range(2):
         found = meter.measure(snapshot(gives(fresh()), near_the_ring))
-    assert defined(found) >= OF_SAMPLES | OF_DISCRIMINATOR
+    assert defined(found) >= (OF_SAMPLES | OF_DISCRIMINATOR) - {"overfit_gap"}
     assert isinstance(bench.dataset, Dataset)
+
+
+def test_one_stray_sample_is_no_explosion(bench):
+    samples = fresh()
+    samples[7] = 1000.0
+    assert measure(bench, gives(samples)).extent == pytest.approx(1.0, abs=0.1)
+
+
+def test_overfit_gap_is_left_out_where_d_cannot_tell(bench):
+    found = measure(bench, gives(fresh()), lambda samples: samples[:, 0])
+    assert found.overfit_gap is None
+
+
+def test_modes_of_real_data_leave_out_what_is_near_no_mode(ring8):
+    bench = Bench(replace(ring8, counter=GaussianModes(ring8.counter.centres, 0.001)), MLP)
+    assert bench.mode_counts.sum() < 0.1 * len(ring8.heldout)

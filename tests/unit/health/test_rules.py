@@ -49,25 +49,6 @@ def test_the_defaults_are_those_of_a_risk_of_2_percent():
     assert HealthRules(budget=1000) == HealthRules.for_risk(0.02, budget=1000)
 
 
-def test_names_are_those_of_every_threshold():
-    assert HealthRules.names() == (
-        "budget",
-        "warm_up",
-        "earliest",
-        "patience",
-        "few_modes",
-        "enough_modes",
-        "narrow",
-        "frozen",
-        "counted_quality",
-        "saturated",
-        "separable",
-        "still_far",
-        "progress",
-        "exploded",
-    )
-
-
 SHARES = ("warm_up", "earliest", "patience", "few_modes", "enough_modes")
 
 

@@ -369,3 +369,11 @@ def test_histogram_kl_is_finite_for_an_unseen_mode_and_none_without_a_sample():
 
 def test_histogram_kl_of_equal_shares_is_0():
     assert histogram_kl(counts(20, 60), counts(10_000, 30_000)) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("tied", ["real", "fake"])
+def test_js_bound_of_a_constant_score_on_one_side_is_saturated(tied):
+    """As of a generator of one image: the bin of the tie must not take in its neighbours."""
+    spread, constant = 1.0 + np.random.default_rng(0).random(500), np.zeros(500)
+    pair = (spread, constant) if tied == "fake" else (constant - 1.0, spread)
+    assert js_bound(*pair) > 0.99 * LOG_2

@@ -452,6 +452,16 @@ def test_condition_on_a_value_that_a_fixed_parameter_cannot_have_is_refused(tmp_
         load_sweep(path)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_condition_on_a_fixed_parameter_is_valid_whether_it_holds_or_not(
+    optimizer: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.yaml"
+    space = "{loss: [hinge], beta1: {choices: [0.5], when: {optimizer: [adam]}}}"
+    path.write_text(sweep(space, trainer=f"{{optimizer: {optimizer}}}"))
+    assert list(load_sweep(path).search.space.entries) == ["loss", "beta1"]
+
+
 def test_condition_without_a_value_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(sweep("{loss: [hinge], weight_clip: {choices: [0.1], when: {loss: []}}}"))

@@ -24,6 +24,7 @@ from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from tests.conftest import signals_at
 
 SWEEP = SweepRecord(
+    study_id="5ad1",
     name="small",
     description="Which loss?",
     sweep_file="name: small # größer\n",

@@ -103,8 +103,8 @@ def test_range_of_fractions_is_kept_exactly(a: float, b: float, log: bool) -> No
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.booleans())
 def test_range_of_whole_numbers_is_kept_exactly(a: int, b: int, log: bool) -> None:
     low, high = sorted((a, b))
-    spec = sweep({"batch_size": {"low": low, "high": high, "log": log}})
-    assert distributions(spec)["batch_size"] == IntDistribution(low, high, log=log)
+    spec = sweep({"latent_dim": {"low": low, "high": high, "log": log}})
+    assert distributions(spec)["latent_dim"] == IntDistribution(low, high, log=log)
 
 
 @given(st.integers(1, 100), st.integers(1, 50), st.integers(0, 30))

@@ -1,0 +1,55 @@
+"""Every command and every Python line of the README does what it says, in its order."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from ganray.spec.load import parse_sweep
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("ganray ")]
+
+
+def test_the_sweep_of_the_readme_is_valid() -> None:
+    (text,) = blocks("yaml")
+    assert parse_sweep(YAML(typ="safe", pure=True).load(text)).name == "ring"
+
+
+def test_links_and_files_of_the_readme_exist() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+    for path in re.findall(r"`((?:ganray|sweeps|tests)/[\w/.-]+)`", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    python = [block for block in blocks("python") if "ganray.run_sweep" in block]
+    assert len(commands()) >= 5
+    assert len(python) == 1
+    steps = [[sys.executable, "-m", *command] for command in commands()]
+    steps.append([sys.executable, "-c", python[0]])
+    for step in steps:
+        done = subprocess.run(
+            step, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (step, done.stdout, done.stderr)

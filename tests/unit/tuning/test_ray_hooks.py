@@ -1,0 +1,108 @@
+"""What the two Ray faces do by themselves; with Ray around them, see tests/integration."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cloudpickle
+import pytest
+from ray.exceptions import RayTaskError
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from ganray.spec.load import parse_sweep
+from ganray.tracking.recorder import MemoryRecorder
+from ganray.trial import Outcome, Signals
+from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
+from ganray.tuning.study import SweepStudy
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> SweepStudy:
+    raw = {
+        "name": "hooks",
+        "data": {"name": "ring"},
+        "search": {"sampler": "random", "trials": 2, "space": {"loss": ["hinge", "lsgan"]}},
+        "budget": {"updates": 20, "reports": 2, "failures": 0},
+        "storage": {"results": str(tmp_path)},
+    }
+    return SweepStudy.create(parse_sweep(raw))
+
+
+def at(update: int, **values: Any) -> Signals:
+    counters = {"d_updates": update, "g_updates": 0, "images": update, "seconds": 1.0}
+    return Signals(update=update, **counters, distance=0.1, **values)
+
+
+def ray_trial(number: int, error: Exception | None = None, folder: Path | None = None) -> Any:
+    file = None
+    if error is not None and folder is not None:
+        file = folder / "error.pkl"
+        file.write_bytes(cloudpickle.dumps(error))
+    return SimpleNamespace(config={"number": number}, pickled_error_file=file and str(file))
+
+
+def faces(study: SweepStudy, limits: SweepLimits) -> tuple[StudySearch, StudyScheduler, Any]:
+    memory = MemoryRecorder()
+    return StudySearch(study, [memory], limits), StudyScheduler(study, [memory], limits), memory
+
+
+def test_search_gives_each_trial_once_and_then_ends(study: SweepStudy) -> None:
+    search, _, memory = faces(study, SweepLimits(None, 5))
+    given = [search.suggest(str(i)) for i in range(3)]
+    assert [config["number"] for config in given[:2]] == [0, 1]
+    assert given[2] == Searcher.FINISHED
+    assert memory.trials[1].params == given[1]["trial_config"]
+
+
+def test_trial_goes_on_until_its_budget_and_stops_as_completed(study: SweepStudy) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a")
+    trial = ray_trial(0)
+    first = scheduler.on_trial_result(None, trial, {"signals": at(10)})
+    last = scheduler.on_trial_result(None, trial, {"signals": at(20)})
+    assert (first, last) == (TrialScheduler.CONTINUE, TrialScheduler.STOP)
+    assert memory.endings[0].outcome is Outcome.COMPLETED
+    assert [s.update for s in memory.reports[0]] == [10, 20]
+
+
+def test_error_after_the_end_changes_nothing(study: SweepStudy, tmp_path: Path) -> None:
+    limits = SweepLimits(None, 5)
+    search, scheduler, memory = faces(study, limits)
+    search.suggest("a")
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(20)})
+    scheduler.on_trial_error(None, ray_trial(0, ValueError("late"), tmp_path))
+    assert study.outcomes() == {0: Outcome.COMPLETED}
+    assert memory.endings[0].outcome is Outcome.COMPLETED
+    assert limits.crashed == 0
+
+
+def test_crash_is_told_in_one_line_and_counts(study: SweepStudy, tmp_path: Path) -> None:
+    limits = SweepLimits(None, 0)
+    search, scheduler, memory = faces(study, limits)
+    search.suggest("a")
+    cause = ValueError("batch of 9\nis too large")
+    error = RayTaskError("step", "Traceback …\nValueError: batch of 9", cause)
+    scheduler.on_trial_error(None, ray_trial(0, error, tmp_path))
+    assert memory.endings[0].reason == "ValueError: batch of 9"
+    assert limits.reason == "1 trials crashed, more than budget.failures 0"
+    assert search.suggest("b") == Searcher.FINISHED
+
+
+def test_hours_that_are_over_cancel_the_trial_at_its_next_report(study: SweepStudy) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a")
+    scheduler._limits = SweepLimits(0.0, 5)
+    answer = scheduler.on_trial_result(None, ray_trial(0), {"signals": at(10)})
+    assert answer == TrialScheduler.STOP
+    assert memory.endings[0].outcome is Outcome.CANCELLED
+    assert memory.endings[0].reason == "the sweep's hours are over"
+
+
+def test_what_has_no_outcome_is_cancelled_at_the_end(study: SweepStudy) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a"), search.suggest("b")
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(20)})
+    scheduler.cancel_unfinished("stopped")
+    assert study.outcomes() == {0: Outcome.COMPLETED, 1: Outcome.CANCELLED}
+    assert memory.endings[1].reason == "stopped"
