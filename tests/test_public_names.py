@@ -16,7 +16,6 @@ from ganray.errors import GanrayError, SpecError
 from ganray.gan.losses import LOSSES
 from ganray.gan.networks import NETWORKS
 from ganray.gan.trainer import OPTIMIZERS
-from ganray.health.rules import HealthRules
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import ConvNetworks, DataPart, MlpNetworks, NetworksPart, SweepSpec
 from ganray.spec.names import LossName, OptimizerName, PrunerName, SamplerName
@@ -154,10 +153,6 @@ def test_every_dead_state_has_an_outcome_of_the_same_name() -> None:
 
 def test_every_outcome_has_a_status() -> None:
     assert set(schema.RUN_STATUS) == set(Outcome)
-
-
-def test_thresholds_of_the_judge_are_named() -> None:
-    assert set(HealthRules.names()) == {field.name for field in fields(HealthRules)}
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -67,9 +67,11 @@ def train_classifier(
 ) -> Trained:
     """Train the classifier on one bank of images [N, C, H, W] and measure it on the other."""
     from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
 
     flat, heldout_flat = (bank.reshape(len(bank), -1) for bank in (train, heldout))
-    model = MLPClassifier((128,), random_state=seed, max_iter=500).fit(flat, labels)
+    with threadpool_limits(1):  # threads only wait for one another on layers this small
+        model = MLPClassifier((128,), random_state=seed, max_iter=500).fit(flat, labels)
     distances = nearest_distance(heldout_flat, flat)
     counter = ClassifierModes(
         weights=[w.astype(np.float32) for w in model.coefs_],

@@ -104,7 +104,7 @@ def build_networks(
     """
     own = {key: value for key, value in options.items() if key != "name"}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # of the CPU, where networks are built
         return NETWORKS[str(options["name"])](shape, latent_dim, **own)
 
 

@@ -147,7 +147,10 @@ class GanTrainer:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on bit for bit, on the same kind of device."""
+        """All that `load_state_dict` needs to go on bit for bit, on the same kind of device.
+
+        As everywhere in torch, tensors are the live ones: save or copy the state before going on.
+        """
         return {
             "update": self.update,
             "seconds": self.seconds,

@@ -55,7 +55,9 @@ def _collapsed(history: Sequence[Signals], rules: HealthRules) -> Verdict | None
         return None
     last, numbers = history[-1], _numbers(history[-1])
     # dead is who is below the entry level now; the exit level only says how long it has been
-    if _waits(since, last, rules) or not _has_few_modes(last, rules):
+    recent = [s for s in history if s.update >= max(since, last.update - _patience(rules))]
+    seldom = sum(_has_few_modes(s, rules) for s in recent) < 0.5 * len(recent)
+    if _waits(since, last, rules) or seldom or not _has_few_modes(last, rules):
         return Verdict(State.SUSPECT, f"few modes: {numbers}")
     slope = _slope(history, since, rules, "mode_ratio")
     coming = (last.mode_ratio or 0.0) + slope * (rules.budget - last.update)
@@ -71,7 +73,7 @@ def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     last, numbers = history[-1], _numbers(history[-1])
     if _waits(since, last, rules):
         return Verdict(State.SUSPECT, f"JS saturated: {numbers}")
-    loss = -_slope(history, since, rules, "distance") * rules.patience * rules.budget
+    loss = -_slope(history, since, rules, "distance") * _patience(rules)
     if last.distance is not None and loss > rules.progress * last.distance:
         return Verdict(State.SUSPECT, f"JS saturated, but samples improve: {numbers}")
     return Verdict(
@@ -154,7 +156,7 @@ def _looks_dead_since(
 def _waits(since: int, last: Signals, rules: HealthRules) -> bool:
     """Whether it is too early, in the trial or in the spell, to give it up."""
     too_early = _progress(last, rules) < rules.earliest
-    return too_early or (last.update - since) < rules.patience * rules.budget
+    return too_early or (last.update - since) < _patience(rules)
 
 
 def _slope(history: Sequence[Signals], since: int, rules: HealthRules, signal: str) -> float:
@@ -163,11 +165,16 @@ def _slope(history: Sequence[Signals], since: int, rules: HealthRules, signal: s
     The median of the slopes between all pairs of reports (Theil 1950; Sen 1968), which one odd
     report does not bend; 0 where there are no two.
     """
-    start = max(since, history[-1].update - rules.patience * rules.budget)
+    start = max(since, history[-1].update - _patience(rules))
     points = [(s.update, getattr(s, signal)) for s in history if s.update >= start]
     defined = [(update, value) for update, value in points if value is not None]
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(defined, 2) if a[0] != b[0]]
     return statistics.median(slopes) if slopes else 0.0
+
+
+def _patience(rules: HealthRules) -> float:
+    """In updates."""
+    return rules.patience * rules.budget
 
 
 def _progress(signals: Signals, rules: HealthRules) -> float:

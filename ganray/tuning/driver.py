@@ -58,6 +58,7 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
         NameTakenError: a sweep of that name exists.
         ResourceError: the cluster has not what a trial asks for.
     """
+    SweepStudy.refuse_taken(spec)
     if recorders is None:
         store = tracking_uri(spec.tracking.uri)
         recorders = [MlflowRecorder(store, spec.tracking.experiment)]
@@ -67,6 +68,7 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     started_ray = not ray.is_initialized()
     try:
+        SweepStudy.refuse_taken(spec)
         if started_ray:
             _start_ray()
         resources = trial_resources(spec)

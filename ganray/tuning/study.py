@@ -4,6 +4,7 @@ Every report, verdict and outcome is in the storage before anybody else hears of
 killed driver loses no decision.
 """
 
+import contextlib
 import math
 import statistics
 import warnings
@@ -67,6 +68,18 @@ class SweepStudy:
         self._running: dict[int, Trial] = {}
 
     @classmethod
+    def refuse_taken(cls, spec: SweepSpec) -> None:
+        """Check that the name is free, before anything that takes long.
+
+        Raises:
+            NameTakenError: the storage has a study of that name.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            names = optuna.get_all_study_names(open_storage(spec, create=False))
+            if spec.name in names:
+                raise _taken(spec)
+
+    @classmethod
     def create(cls, spec: SweepSpec) -> Self:
         """Start a sweep's record.
 
@@ -79,10 +92,7 @@ class SweepStudy:
             storage = open_storage(spec, create=True)
             study = optuna.create_study(study_name=spec.name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
-            raise NameTakenError(
-                f"a sweep named '{spec.name}' exists in {study_location(spec)}; give this one "
-                f"another name with --name, or see that one with: ganray summary {spec.name}"
-            ) from None
+            raise _taken(spec) from None
         study.set_user_attr("spec", spec.to_json())
         study.set_user_attr("id", uuid4().hex)
         return cls(spec, study)
@@ -253,3 +263,10 @@ class SweepStudy:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
+
+
+def _taken(spec: SweepSpec) -> NameTakenError:
+    return NameTakenError(
+        f"a sweep named '{spec.name}' exists in {study_location(spec)}; give this one "
+        f"another name with --name, or see that one with: ganray summary {spec.name}"
+    )

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -71,6 +73,35 @@ def test_a_sweep_whose_hours_are_over_cancels_what_runs(tmp_path: Path) -> None:
     frame = summarize("hours", spec.tracking.uri)
     assert set(frame["outcome"]) == {"cancelled"}
     assert set(frame["reason"]) == {"the sweep's hours are over"}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_killed_process_is_one_crashed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, "killed", budget={"updates": 6_000, "reports": 60})
+    memory = MemoryRecorder()
+    recorders = [memory, MlflowRecorder(spec.tracking.uri or "", "ganray")]
+    sweep = threading.Thread(target=run_sweep, args=(spec, recorders), daemon=True)
+    sweep.start()
+    while not memory.reports:
+        time.sleep(0.1)
+    actors = [p for p in psutil.process_iter() if "Trainable.train" in " ".join(_command(p))]
+    actors[0].kill()
+    sweep.join(timeout=120)
+    assert not sweep.is_alive()
+    outcomes = sorted(ending.outcome for ending in memory.endings.values())
+    assert outcomes == ["completed"] * 3 + ["crashed"]
+    crashed = next(e for e in memory.endings.values() if e.outcome is Outcome.CRASHED)
+    assert "ActorDiedError" in crashed.reason
+    frame = summarize("killed", spec.tracking.uri)
+    assert sorted(frame["outcome"]) == outcomes
+    assert frame.set_index("trial").loc[crashed.number, "reason"] == crashed.reason
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -443,3 +443,9 @@ def test_a_saturated_trial_that_improves_steadily_is_not_stalled():
     for end in (0.5, 0.4, 0.3, 0.2):
         reports = curve("distance", lambda u, e=end: 1.0 - (1.0 - e) * u / 1000, js=0.95 * LOG_2)
         assert not any(v.state.is_dead for v in verdicts(reports, RULES)), end
+
+
+def test_few_good_samples_do_not_stand_in_for_reports_of_few_modes():
+    blurred, now = {**FEW, **BLURRED}, {**FEW, "high_quality": 0.35}
+    reports = history((3, FEW), (14, blurred), (3, now))
+    assert not any(v.state.is_dead for v in verdicts(reports, RULES))

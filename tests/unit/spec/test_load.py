@@ -379,7 +379,11 @@ def test_broken_file_is_refused_with_every_problem_and_nothing_is_created(
 
 @pytest.mark.parametrize(
     ("path", "problem"),
-    [("none.yaml", "no such file"), ("folder", "is a folder; give a YAML file")],
+    [
+        ("none.yaml", "no such file"),
+        ("folder", "is a folder; give a YAML file"),
+        ("x" * 300, "cannot be read: File name too long"),
+    ],
 )
 def test_path_that_is_no_file_is_refused(
     path: str, problem: str, here: Path, ganray: Callable[..., Answer]

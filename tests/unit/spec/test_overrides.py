@@ -106,6 +106,16 @@ def test_parameter_that_was_fixed_already_is_changed(tmp_path: Path) -> None:
     assert load(tmp_path, "beta1=0.0").trainer.given == {"beta1": 0.0}
 
 
+def test_sweep_with_every_parameter_fixed_has_trials_that_differ_in_their_seeds(
+    tmp_path: Path,
+) -> None:
+    spec = load(tmp_path, "loss=hinge", "d_steps=2")
+    assert spec.trainer.given == {"beta1": 0.5, "loss": "hinge", "d_steps": 2}
+    assert searched(spec) == {"d_steps": None}
+    assert spec.search.space.entries["d_steps"].admits(2)
+    assert not spec.search.space.entries["d_steps"].admits(1)
+
+
 def test_override_may_bring_the_first_value_of_a_part(tmp_path: Path) -> None:
     text = FILE.replace("trainer: {beta1: 0.5}\n", "trainer:\n")
     assert load(tmp_path, "d_lr=0.25", text=text).trainer.given == {"d_lr": 0.25}

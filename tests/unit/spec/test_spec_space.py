@@ -66,7 +66,7 @@ def test_off_is_a_choice_where_the_parameter_may_be_off() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "step"),
-    [(0.1, 0.3, 0.1), (0.0, 0.9, 0.1), (0.05, 0.5, 0.05), (0.1, 0.7, 0.2)],
+    [(0.1, 0.3, 0.1), (0.0, 0.9, 0.1), (0.05, 0.5, 0.05), (0.1, 0.7, 0.3)],
 )
 def test_decimal_steps_reach_the_upper_end(low: float, high: float, step: float) -> None:
     assert entry("beta1", {"low": low, "high": high, "step": step}).admits(high)
