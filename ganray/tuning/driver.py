@@ -58,7 +58,6 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
         NameTakenError: a sweep of that name exists.
         ResourceError: the cluster has not what a trial asks for.
     """
-    SweepStudy.refuse_taken(spec)
     if recorders is None:
         store = tracking_uri(spec.tracking.uri)
         recorders = [MlflowRecorder(store, spec.tracking.experiment)]

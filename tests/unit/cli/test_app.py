@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 
 from ganray.data.registry import load_dataset
+from ganray.errors import NameTakenError
 from ganray.gan.losses import LOSSES
 from ganray.spec.load import load_sweep
 from ganray.spec.models import SweepSpec
 from ganray.summary import summarize
-from ganray.tracking.recorder import Recorder
+from ganray.tracking.recorder import MemoryRecorder, Recorder
 from ganray.trial import Outcome
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
@@ -247,6 +248,25 @@ def test_name_that_exists_is_refused_with_both_ways_out(
     assert "a sweep named 'small' exists in" in told[0]
     assert "--name" in told[0]
     assert "ganray summary small" in told[0]
+
+
+def test_taken_name_is_refused_before_ray_starts(
+    file: str, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(driver, "_start_ray", lambda: started.append(True))
+    SweepStudy.create(load_sweep(file))
+    assert ganray("run", file).code == 2
+    assert started == []
+
+
+def test_refused_sweep_leaves_no_recorder_open(cluster: None, file: str) -> None:
+    spec = load_sweep(file)
+    SweepStudy.create(spec)
+    recorder = MemoryRecorder()
+    with pytest.raises(NameTakenError, match="small"):
+        driver.run_sweep(spec, [recorder])
+    assert recorder.closed
 
 
 @pytest.mark.parametrize(

@@ -378,6 +378,21 @@ def test_sweep_that_starts_again_goes_on_in_its_runs(quick: None, store: str) ->
     assert [report["update"] for report in fetch_history("small", store)] == [10, 20]
 
 
+def test_other_sweep_of_the_same_name_has_runs_of_its_own(quick: None, store: str) -> None:
+    for study_id, loss in (("first", "wgan"), ("second", "hinge")):
+        recorder = MlflowRecorder(store, "ganray")
+        recorder.start_sweep(replace(SWEEP, study_id=study_id))
+        recorder.start_trial(trial(0, replace(CONFIG, loss=loss)))
+        recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+        recorder.close()
+    client = MlflowClient(store)
+    found = client.search_runs([client.get_experiment_by_name("ganray").experiment_id])
+    assert len(found) == 4
+    (latest,) = in_mlflow(store).values()  # the reader takes the later one
+    assert latest.params["loss"] == "hinge"
+    assert len(latest.history) == 1
+
+
 def test_reason_of_any_length_is_kept_as_far_as_mlflow_takes_it(
     recorder: MlflowRecorder, store: str
 ) -> None:

@@ -71,6 +71,10 @@ def test_journal_that_is_not_there_is_not_made_by_reading(here: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
         open_storage(spec, create=False)
     assert list(here.iterdir()) == []
+    (here / "a/b").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
+        open_storage(spec, create=False)
+    assert list((here / "a/b").iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["new", "new/er", "with space", "größe", "100%", "a#b", "q?"])

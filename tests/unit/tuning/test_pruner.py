@@ -127,17 +127,37 @@ def test_outranked_trial_is_told_by_whom() -> None:
     assert stop == Stop(Outcome.OUTRANKED, "worse than its peers at this step, by Always")
 
 
-def test_trial_worse_than_its_peers_is_pruned_after_half_the_budget_only() -> None:
-    study = optuna.create_study(pruner=make_pruner(Prune(), BUDGET))
-    for number in range(7):
+def stopped_at(then: str, peers: list[float], distance: float) -> int | None:
+    """The update at which a trial is pruned whose peers ended with these distances."""
+    study = optuna.create_study(study_name="s", pruner=make_pruner(Prune(then=then), BUDGET))
+    for value in [*peers, distance]:
         trial = study.ask()
-        for update in range(100, BUDGET + 1, 100):
-            distance = 0.1 if number < 6 else 0.2
-            report(trial, signals_at(update, **{**GOOD, "distance": distance}))
-            if trial.should_prune():
-                break
-        study.tell(trial, distance)
-    assert [trial.last_step for trial in study.trials] == [BUDGET] * 6 + [500]
+        for update in range(50, BUDGET + 1, 50):
+            report(trial, signals_at(update, **{**GOOD, "distance": value}))
+            if trial.should_prune() and trial.number == len(peers):
+                return update
+        study.tell(trial, value)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("then", "peers", "update"),
+    [
+        ("median", [0.1] * 4, None),  # too few to compare with
+        ("median", [0.1] * 5, 500),
+        ("median", [0.1, 0.1, 0.3, 0.3, 0.3], None),  # in the better half
+        ("percentile", [0.1] * 4, None),
+        ("percentile", [0.1, 0.1, 0.3, 0.3, 0.3], 500),  # not in the best quarter
+        ("percentile", [0.1, 0.3, 0.3, 0.3, 0.3], None),
+        ("successive_halving", [0.1] * 4, 250),
+        ("successive_halving", [0.3] * 4, None),
+        ("none", [0.1] * 9, None),
+    ],
+)
+def test_trial_worse_than_its_peers_is_stopped_by_the_stock_pruner(
+    then: str, peers: list[float], update: int | None
+) -> None:
+    assert stopped_at(then, peers, distance=0.2) == update
 
 
 def test_signals_come_back_from_the_study_as_they_were() -> None:

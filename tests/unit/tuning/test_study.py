@@ -445,6 +445,30 @@ def test_refusal_of_a_taken_name_tells_both_ways_out(tmp_path: Path) -> None:
 
 
 @storages
+def test_taken_name_can_be_asked_for_before_anything_starts(
+    storage: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    spec = small_spec(tmp_path, storage=storage(tmp_path))
+    SweepStudy.refuse_taken(spec)
+    SweepStudy.create(spec)
+    with pytest.raises(NameTakenError, match="a sweep named 'small' exists in"):
+        SweepStudy.refuse_taken(spec)
+    SweepStudy.refuse_taken(spec.model_copy(update={"name": "other"}))
+
+
+def test_asking_for_a_free_name_creates_nothing(tmp_path: Path) -> None:
+    SweepStudy.refuse_taken(small_spec(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_study_keeps_an_identity_that_no_other_has(tmp_path: Path) -> None:
+    specs = [small_spec(tmp_path / place) for place in ("a", "b")]
+    made = [SweepStudy.create(spec).id for spec in specs]
+    assert made[0] != made[1]
+    assert [SweepStudy.load(spec).id for spec in specs] == made
+
+
+@storages
 def test_sweep_that_was_never_recorded_is_unknown(
     storage: Callable[[Path], dict[str, str]], tmp_path: Path
 ) -> None:
