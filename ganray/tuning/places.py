@@ -5,6 +5,8 @@ from pathlib import Path
 import pyarrow.fs
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
@@ -39,7 +41,7 @@ def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
 
     Raises:
         FileNotFoundError: the journal is not there, and `create` is False.
-        ResourceError: the database's driver is not installed.
+        ResourceError: the database cannot be opened, or its driver is not installed.
     """
     place = study_location(spec)
     if _is_url(place):
@@ -47,6 +49,10 @@ def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
             return RDBStorage(place)
         except ImportError as error:
             raise ResourceError(f"the study's database needs a driver: {error}") from None
+        except SQLAlchemyError as error:
+            shown = make_url(place).render_as_string(hide_password=True)
+            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise ResourceError(f"the study's storage {shown} cannot be opened: {cause}") from None
     path = Path(place)
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)

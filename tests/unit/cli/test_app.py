@@ -260,6 +260,16 @@ def test_taken_name_is_refused_before_ray_starts(
     assert started == []
 
 
+def test_storage_that_cannot_be_opened_is_refused(
+    cluster: None, file: str, ganray: Program
+) -> None:
+    answer = ganray("run", file, "--storage", "sqlite:////proc/nowhere/study.db")
+    assert (answer.code, answer.out) == (2, "")
+    told = [line for line in answer.err.splitlines() if line.startswith("ganray: ")]
+    assert len(told) == 1
+    assert "sqlite:////proc/nowhere/study.db" in told[0]
+
+
 def test_refused_sweep_leaves_no_recorder_open(cluster: None, file: str) -> None:
     spec = load_sweep(file)
     SweepStudy.create(spec)
