@@ -6,7 +6,45 @@ each of these against the registry that it names.
 
 from typing import Literal
 
-LossName = Literal["minimax", "non_saturating", "lsgan", "wgan", "hinge"]
-OptimizerName = Literal["adam", "rmsprop"]
+ModelName = Literal["gan", "vae", "autoencoder"]
+FganName = Literal[
+    "fgan_kl",
+    "fgan_reverse_kl",
+    "fgan_pearson",
+    "fgan_neyman",
+    "fgan_hellinger",
+    "fgan_jeffrey",
+    "fgan_js",
+    "fgan_gan",
+    "fgan_tv",
+    "fgan_alpha",
+]
+LossName = Literal[
+    "minimax",
+    "non_saturating",
+    "lsgan",
+    "wgan",
+    "hinge",
+    "relativistic_paired",
+    "relativistic_average",
+    FganName,
+]
+FganGeneratorName = Literal["heuristic", "saturating"]
+PenaltyName = Literal["none", "wgan_gp", "dragan", "r1", "r2", "r1_r2", "lecam"]
+ScheduleName = Literal["constant", "linear", "cosine"]
+WeightClipScopeName = Literal["all", "weights"]
+OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
+ConditioningName = Literal["none", "concat", "projection", "acgan", "sgan"]
+PrecisionName = Literal["fp32", "bf16"]
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp", "cmaes"]
 PrunerName = Literal["median", "percentile", "successive_halving", "hyperband", "none"]
+MetricName = Literal[
+    "fid",
+    "kid",
+    "precision_recall",
+    "density_coverage",
+    "ndb",
+    "vendi",
+    "wasserstein",
+    "published_modes",
+]
