@@ -102,14 +102,14 @@ def make_pruner(prune: Prune, budget: int) -> HealthPruner:
 
 
 def _stock_pruner(name: str, budget: int) -> BasePruner | None:
-    half = budget // 2  # many GANs find their modes late: no ranking before
+    half = max(1, budget // 2)  # many GANs find their modes late: no ranking before
     match name:
         case "median":
             return MedianPruner(n_startup_trials=5, n_warmup_steps=half)
         case "percentile":
             return PercentilePruner(25.0, n_startup_trials=5, n_warmup_steps=half)
         case "successive_halving":
-            return SuccessiveHalvingPruner(min_resource=max(1, half // 2))
+            return SuccessiveHalvingPruner(min_resource=half)
         case "hyperband":
-            return HyperbandPruner(min_resource=max(1, budget // 9), max_resource=budget)
+            return HyperbandPruner(min_resource=half, max_resource=budget)
     return None

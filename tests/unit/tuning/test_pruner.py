@@ -149,8 +149,10 @@ def stopped_at(then: str, peers: list[float], distance: float) -> int | None:
         ("percentile", [0.1] * 4, None),
         ("percentile", [0.1, 0.1, 0.3, 0.3, 0.3], 500),  # not in the best quarter
         ("percentile", [0.1, 0.3, 0.3, 0.3, 0.3], None),
-        ("successive_halving", [0.1] * 4, 250),
+        ("successive_halving", [0.1] * 4, 500),
         ("successive_halving", [0.3] * 4, None),
+        ("hyperband", [0.1] * 4, 500),
+        ("hyperband", [0.3] * 4, None),
         ("none", [0.1] * 9, None),
     ],
 )
