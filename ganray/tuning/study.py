@@ -64,7 +64,6 @@ class SweepStudy:
         self.spec = spec
         self._study = study
         self._pruner = make_pruner(spec.prune or Prune(), spec.budget.updates)
-        self._study.pruner = self._pruner
         self._running: dict[int, Trial] = {}
 
     @classmethod
