@@ -4,7 +4,6 @@ Every report, verdict and outcome is in the storage before anybody else hears of
 killed driver loses no decision.
 """
 
-import contextlib
 import math
 import statistics
 import warnings
@@ -35,6 +34,7 @@ _STATES = {
     Outcome.DIVERGED: TrialState.PRUNED,
     Outcome.OUTRANKED: TrialState.PRUNED,
 }
+_IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as it is made
 _LAST_REPORTS = 3  # the objective is their median
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -73,10 +73,9 @@ class SweepStudy:
         Raises:
             NameTakenError: the storage has a study of that name.
         """
-        with contextlib.suppress(FileNotFoundError):
-            names = optuna.get_all_study_names(open_storage(spec, create=False))
-            if spec.name in names:
-                raise _taken(spec)
+        study = _find(spec)
+        if study is not None and not _is_half_made(study):
+            raise _taken(spec)
 
     @classmethod
     def create(cls, spec: SweepSpec) -> Self:
@@ -87,8 +86,11 @@ class SweepStudy:
         """
         minimize = spec.objective.direction == "min"
         direction = StudyDirection.MINIMIZE if minimize else StudyDirection.MAXIMIZE
+        left = _find(spec)
+        storage = open_storage(spec, create=True)
+        if left is not None and _is_half_made(left):
+            optuna.delete_study(study_name=spec.name, storage=storage)
         try:
-            storage = open_storage(spec, create=True)
             study = optuna.create_study(study_name=spec.name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             raise _taken(spec) from None
@@ -103,13 +105,11 @@ class SweepStudy:
         Raises:
             UnknownSweepError: there is none.
         """
-        try:
-            storage = open_storage(spec, create=False)
-            study = optuna.load_study(study_name=spec.name, storage=storage)
-        except (KeyError, FileNotFoundError):
+        study = _find(spec)
+        if study is None or not study.user_attrs.keys() >= _IDENTITY:
             raise UnknownSweepError(
                 f"no sweep named '{spec.name}' is recorded in {study_location(spec)}"
-            ) from None
+            )
         loaded = cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
         loaded._complete_endings()
         return loaded
@@ -262,6 +262,20 @@ class SweepStudy:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
+
+
+def _find(spec: SweepSpec) -> Study | None:
+    """The study that has the sweep's name, whoever made it; makes nothing."""
+    try:
+        return optuna.load_study(study_name=spec.name, storage=open_storage(spec, create=False))
+    except (KeyError, FileNotFoundError):
+        return None
+
+
+def _is_half_made(study: Study) -> bool:
+    """Whether a driver was killed while it made the study: there is nothing in it to lose."""
+    attributes = study.user_attrs.keys()
+    return attributes < _IDENTITY and not study.get_trials(deepcopy=False)
 
 
 def _taken(spec: SweepSpec) -> NameTakenError:

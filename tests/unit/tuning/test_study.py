@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ganray.errors import NameTakenError, UnknownSweepError
@@ -435,6 +435,46 @@ def test_name_is_taken_once(storage: Callable[[Path], dict[str, str]], tmp_path:
     SweepStudy.create(spec)
     with pytest.raises(NameTakenError, match=r"a sweep named 'small' exists in .*--name"):
         SweepStudy.create(spec)
+
+
+@storages
+@pytest.mark.parametrize("written", [[], ["spec"]])
+def test_kill_while_the_study_is_made_leaves_the_name_free(
+    written: list[str], storage: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    spec = small_spec(tmp_path, storage=storage(tmp_path), objective={"metric": "modes"})
+    half = optuna.create_study(study_name="small", storage=open_storage(spec, create=True))
+    for name in written:
+        half.set_user_attr(name, "{}")
+    with pytest.raises(UnknownSweepError, match="no sweep named 'small' is recorded in"):
+        SweepStudy.load(spec)
+    SweepStudy.refuse_taken(spec)
+    made = SweepStudy.create(spec)
+    loaded = SweepStudy.load(spec)
+    assert (loaded.spec, loaded.id) == (spec, made.id)
+    found = optuna.load_study(study_name="small", storage=open_storage(spec, create=False))
+    assert found.direction is StudyDirection.MAXIMIZE  # of the new sweep, not of what was left
+    with pytest.raises(NameTakenError, match="small"):
+        SweepStudy.create(spec)
+
+
+@pytest.mark.parametrize("content", ["trial", "attribute"])
+def test_study_that_somebody_else_made_is_neither_read_nor_replaced(
+    content: str, tmp_path: Path
+) -> None:
+    spec = small_spec(tmp_path)
+    theirs = optuna.create_study(study_name="small", storage=open_storage(spec, create=True))
+    if content == "trial":
+        theirs.ask()
+    else:
+        theirs.set_user_attr("owner", "them")
+    with pytest.raises(UnknownSweepError, match="small"):
+        SweepStudy.load(spec)
+    for claim in (SweepStudy.refuse_taken, SweepStudy.create):
+        with pytest.raises(NameTakenError, match="small"):
+            claim(spec)
+    kept = optuna.load_study(study_name="small", storage=open_storage(spec, create=False))
+    assert (len(kept.trials), kept.user_attrs) == (len(theirs.trials), theirs.user_attrs)
 
 
 def test_refusal_of_a_taken_name_tells_both_ways_out(tmp_path: Path) -> None:
