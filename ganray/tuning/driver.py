@@ -20,7 +20,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
-from ganray.tuning.places import results_location
+from ganray.tuning.places import check_results, results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
 from ganray.tuning.space import trial_count
 from ganray.tuning.study import SweepStudy
@@ -56,7 +56,8 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
 
     Raises:
         NameTakenError: a sweep of that name exists.
-        ResourceError: the cluster has not what a trial asks for.
+        ResourceError: the cluster has not what a trial asks for, or there is no such place for
+            results.
     """
     if recorders is None:
         store = tracking_uri(spec.tracking.uri)
@@ -67,6 +68,7 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     started_ray = not ray.is_initialized()
     try:
+        check_results(spec)
         SweepStudy.refuse_taken(spec)
         if started_ray:
             _start_ray()

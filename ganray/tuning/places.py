@@ -1,7 +1,9 @@
 """Where a sweep keeps what: the study's storage, and the files of its trials."""
 
+import re
 from pathlib import Path
 
+import pyarrow
 import pyarrow.fs
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -18,6 +20,23 @@ def results_location(spec: SweepSpec) -> str:
     """The folder or URL under which every sweep has a folder of its own."""
     place = spec.storage.results or DEFAULT_RESULTS
     return place if _is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def check_results(spec: SweepSpec) -> None:
+    """Refuse a URL that no trial could write its files under, before anything starts.
+
+    Raises:
+        ResourceError: the URL's file system is not known, or cannot be reached.
+    """
+    place = results_location(spec)
+    try:
+        pyarrow.fs.FileSystem.from_uri(place)
+    except (pyarrow.ArrowException, OSError) as error:
+        cause = _without_password(str(error)).splitlines()[0]
+        raise ResourceError(
+            f"storage.results: {_without_password(place)} cannot be used: {cause}; give a folder, "
+            "or a URL that starts with file://, s3://, gs://, abfss:// or hdfs://"
+        ) from None
 
 
 def trial_location(spec: SweepSpec, number: int) -> str:
@@ -82,6 +101,11 @@ def _local_results(spec: SweepSpec) -> str:
     """The journal needs a file system; with results elsewhere it stays on this machine."""
     place = results_location(spec)
     return str(Path(DEFAULT_RESULTS).expanduser()) if _is_url(place) else place
+
+
+def _without_password(text: str) -> str:
+    """What stands before the @ of a URL is nobody's business."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)
 
 
 def _is_url(place: str) -> bool:

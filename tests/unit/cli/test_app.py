@@ -260,6 +260,19 @@ def test_taken_name_is_refused_before_ray_starts(
     assert started == []
 
 
+def test_place_for_results_that_is_none_is_refused_before_ray_starts(
+    file: str, here: Path, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(driver, "_start_ray", lambda: started.append(True))
+    answer = ganray("run", file, "--storage", "foo://bar")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("ganray: storage.results: foo://bar cannot be used: ")
+    assert answer.err.count("\n") == 1
+    assert started == []
+    assert list(Path.home().iterdir()) == []
+
+
 def test_storage_that_cannot_be_opened_is_refused(
     cluster: None, file: str, ganray: Program
 ) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ganray.errors import ResourceError
 from ganray.tuning.places import (
+    check_results,
     open_storage,
     read_file,
     results_location,
@@ -37,6 +39,30 @@ def test_results_are_where_they_are_asked_for(place: str, expected: str, here: P
     folder = expected.format(here=here, home=Path.home())
     assert results_location(spec) == folder
     assert trial_location(spec, 12_345) == f"{folder}/small/trials/12345"
+
+
+@pytest.mark.parametrize("place", [None, "results", "~/größe 100%", "file:///data/results"])
+def test_folder_may_hold_results_and_is_not_made_by_asking(place: str | None, here: Path) -> None:
+    check_results(small_spec(here, storage={"results": place}))
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "shown", "cause"),
+    [
+        ("foo://bar", "foo://bar", "Unrecognized filesystem type"),
+        ("://bar", "://bar", "Cannot parse URI"),
+        ("foo://me:secret@bar", "foo://***@bar", "Unrecognized filesystem type"),
+    ],
+)
+def test_url_of_no_known_file_system_is_refused(
+    place: str, shown: str, cause: str, here: Path
+) -> None:
+    with pytest.raises(ResourceError) as error:
+        check_results(small_spec(here, storage={"results": place}))
+    assert str(error.value).startswith(f"storage.results: {shown} cannot be used: {cause}")
+    assert "give a folder, or a URL that starts with file://, s3://" in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
