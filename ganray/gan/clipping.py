@@ -1,10 +1,16 @@
 """Clipping of gradients and of weights: two different things."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
+
+# An embedding is a linear layer of a one-hot vector.
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LINEAR = (nn.Linear, nn.Bilinear, nn.Embedding, *_CONVOLUTIONS, *_TRANSPOSED)
+_WEIGHT_NAMES = ("weight", "parametrizations.weight.original")  # the second: spectrally normalised
 
 
 def clip_gradients(parameters: Sequence[Parameter], max_norm: float | None) -> Tensor:
@@ -28,9 +34,35 @@ def clip_gradients(parameters: Sequence[Parameter], max_norm: float | None) -> T
 
 @torch.no_grad()
 def clip_weights(parameters: Sequence[Parameter], bound: float) -> None:
-    """Clamp every parameter, biases included, to [-bound, bound].
+    """Clamp each of these parameters to [-bound, bound].
 
     Source: Arjovsky et al. 2017, algorithm 1 and the authors' code (arXiv 1701.07875).
     """
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
+
+
+def all_parameters(module: nn.Module) -> list[Parameter]:
+    """Every parameter, with biases and the gains of norms, as the authors' code of WGAN clips."""
+    return list(module.parameters())
+
+
+def linear_weights(module: nn.Module) -> list[Parameter]:
+    """The weights of linear, convolution and embedding layers: no biases, nothing of norms.
+
+    Of a weight under spectral norm, the one that is trained.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, _LINEAR)]
+    named = [pair for layer in layers for pair in layer.named_parameters()]
+    return list(dict.fromkeys(weight for name, weight in named if name in _WEIGHT_NAMES))
+
+
+CLIP_SCOPES: Mapping[str, Callable[[nn.Module], list[Parameter]]] = {
+    "all": all_parameters,
+    "weights": linear_weights,
+}
+
+
+def clippable(module: nn.Module, scope: str) -> list[Parameter]:
+    """The parameters that `clip_weights` is to clamp, by the name of a scope in `CLIP_SCOPES`."""
+    return CLIP_SCOPES[scope](module)
