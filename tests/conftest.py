@@ -15,6 +15,7 @@ from hypothesis import settings
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
+from ganray.tracking import store as tracking_store
 from ganray.tracking.recorder import SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, State, TrialConfig, Verdict
 
@@ -88,6 +89,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking_store._default_uri.cache_clear()  # a folder of its own, as a process of its own has
     return folder
 
 

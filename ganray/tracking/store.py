@@ -2,18 +2,24 @@
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEFAULT_URI = "sqlite:///mlflow.db"  # what a plain `mlflow ui` opens, too
+DEFAULT_FILE = "mlflow.db"  # what a plain `mlflow ui` opens, too
 
 
 def tracking_uri(given: str | None = None) -> str:
     """The store to use: the given one, else `MLFLOW_TRACKING_URI`, else a file here."""
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+
+
+@cache  # a notebook that changes the working folder keeps its store
+def _default_uri() -> str:
+    return f"sqlite:///{Path(DEFAULT_FILE).absolute()}"
 
 
 def is_missing(uri: str) -> bool:

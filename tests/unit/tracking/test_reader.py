@@ -1,5 +1,6 @@
 """A sweep comes back from MLflow with the types that it had, or a message says why not."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -86,11 +87,23 @@ def test_sweep_of_many_trials_is_read_page_by_page(
 def test_store_is_the_given_one_else_that_of_the_environment_else_a_file_here(
     recorded: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracking_uri() == "sqlite:///mlflow.db"
+    assert tracking_uri() == f"sqlite:///{here}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", recorded)
     assert tracking_uri() == recorded
     assert len(fetch_sweep("recorded").trials) == 5
     assert tracking_uri("http://given") == "http://given"
+
+
+def test_program_that_changes_its_folder_keeps_its_store(
+    store: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tracking_uri()
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert tracking_uri() == before == store
+    with pytest.raises(UnknownSweepError, match=re.escape(store)):
+        fetch_sweep("nope")
+    assert list(Path.cwd().iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["recorde", "recorded2", "it's", "100%", "RECORDED"])
