@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna._gp import batched_lbfgsb
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -590,6 +591,11 @@ def test_sampler_goes_on_after_trials_that_ended_in_every_way(sampler: str, tmp_
     assert set(study.outcomes().values()) == set(Outcome)
     points = {tuple(trial.params.items()) for trial in record.trials}
     assert len(points) == 18
+
+
+def test_gp_sampler_has_all_that_it_needs() -> None:
+    """Without greenlet Optuna prints a warning and optimises one start after another."""
+    assert batched_lbfgsb._greenlet_imports.is_successful()
 
 
 def test_first_point_may_set_what_is_not_searched(tmp_path: Path) -> None:
