@@ -4,6 +4,8 @@ GanrayError
 ├── SpecError            the sweep file, or a value given in its place, is wrong (exit code 2)
 ├── NameTakenError       a sweep of that name exists already (exit code 2)
 ├── UnknownSweepError    no sweep of that name is recorded there (exit code 2)
+├── DataError            data cannot be had, or are not as expected (exit code 2)
+├── NetworkError         the networks asked for cannot be built (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
 └── TrackingError        the tracking store cannot be read (exit code 1)
@@ -46,6 +48,18 @@ class NameTakenError(GanrayError):
 
 class UnknownSweepError(GanrayError):
     """No sweep, or no trial of a sweep, is recorded under that name."""
+
+    exit_code = 2
+
+
+class DataError(GanrayError):
+    """Data cannot be had, or a file of them is not what it should be."""
+
+    exit_code = 2
+
+
+class NetworkError(GanrayError):
+    """The networks asked for cannot be built: unfit for the data, or custom ones that are wrong."""
 
     exit_code = 2
 
