@@ -127,7 +127,7 @@ class MlflowRecorder:
             except Exception as error:
                 if not _is_passing(error):
                     self._lost += 1
-                    self._tell_once(f"MLflow refused a record: {error}")
+                    self._tell_once(f"MLflow refused a record: {type(error).__name__}: {error}")
                     return
                 self._tell_once(AWAY, error)
             else:
