@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -14,7 +15,7 @@ from ganray.errors import SpecError
 from ganray.spec import checks
 from ganray.spec.models import SweepSpec
 from ganray.spec.overrides import apply_overrides
-from ganray.spec.problems import Problem, from_pydantic
+from ganray.spec.problems import from_pydantic, shown
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -108,7 +109,7 @@ def _mapping(text: str) -> dict[str, Any]:
         )
     bad_keys = [key for key in raw if not isinstance(key, str)]
     if bad_keys:
-        raise SpecError([str(Problem("", f"keys must be text; got {key!r}")) for key in bad_keys])
+        raise SpecError([f"keys must be text; got {shown(key)}" for key in bad_keys])
     return raw
 
 
@@ -123,10 +124,12 @@ def _duplicate(error: MarkedYAMLError) -> str:
 
 
 def _syntax(error: MarkedYAMLError) -> str:
+    if isinstance(error, ComposerError) and "another document" in str(error.problem):
+        return "a second document begins; a sweep file has one"
     if "'\\t'" in str(error.problem):
         return "a tab; YAML is indented with spaces"
     return f"is not YAML: {error.problem}"
 
 
 def _kind(raw: Any) -> str:
-    return {"list": "a list", "str": "text"}.get(type(raw).__name__, type(raw).__name__)
+    return {"list": "a list", "str": "text"}.get(type(raw).__name__, shown(raw))

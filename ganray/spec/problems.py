@@ -1,6 +1,7 @@
 """A problem in a sweep file, told as: where, what, what was given, what is allowed."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ _TYPES = {
     "model": "a mapping",
     "model_attributes": "a mapping",
 }
+_THINGS = {"data": "data set", "then": "pruner"}  # what a name is of, where its key does not say
+_SIMILAR = 0.65  # hinj is like hinge, bayes is not like cmaes
+_SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
 _LIMITS = {
     "greater_than": ("gt", "greater than"),
     "greater_than_equal": ("ge", "at least"),
@@ -43,9 +47,25 @@ class Problem:
 def unknown(what: str, got: Any, known: Iterable[str]) -> str:
     """The text for a name that is none of the known ones, with the nearest of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(got), names, n=1)
+    near = difflib.get_close_matches(str(got), names, n=1, cutoff=_SIMILAR)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown {what} {got!r}{hint} Known: {', '.join(names)}"
+    return f"unknown {what} {shown(got)}{hint} Known: {', '.join(names)}"
+
+
+def shown(value: Any) -> str:
+    """A value on one line, as it may stand in a sweep file; text always in quotes."""
+    match value:
+        case None | bool():
+            return "null" if value is None else str(value).lower()
+        case float() if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+        case str():
+            return repr(value)
+        case list():
+            return f"[{', '.join(map(shown, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {shown(item)}' for key, item in value.items())}}}"
+    return str(value)
 
 
 def from_pydantic(
@@ -82,42 +102,53 @@ def _follow(loc: Loc, raw: Any) -> list[int | str]:
 
 def _path(error: ErrorDetails, raw: Any) -> str:
     loc = error["loc"]
-    return path_of(_follow(loc[:-1] if error["type"] == "invalid_key" else loc, raw))
+    match error["type"]:
+        case "invalid_key":
+            loc = loc[:-1]
+        case "union_tag_invalid":
+            loc = (*loc, _discriminator(error))
+    return path_of(_follow(loc, raw))
 
 
 def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
     kind, got, context = error["type"], error["input"], error.get("ctx", {})
     loc = error["loc"]
     names = [s for s in _follow(loc, raw) if isinstance(s, str) and s != "choices"]
-    name = names[-1] if names else "value"
+    thing = _THINGS.get(names[-1], names[-1]) if names else "value"
     match kind:
         case "extra_forbidden":
             return unknown("key", loc[-1], _keys_beside(loc, model))
         case "missing":
             return f"{loc[-1]} is missing"
         case "literal_error":
-            return unknown(name, got, _quoted(context["expected"]))
+            return unknown(thing, got, _quoted(context["expected"]))
         case "union_tag_invalid":
-            return unknown(name, context["tag"], _quoted(context["expected_tags"]))
+            return unknown(thing, got[_discriminator(error)], _quoted(context["expected_tags"]))
         case "union_tag_not_found":
-            return f"{_quoted(context['discriminator'])[0]} is missing"
+            return f"{_discriminator(error)} is missing"
         case "unknown_name":
-            return unknown(name, got, context["known"])
-        case "string_pattern_mismatch":
-            return f"must be letters, digits, - and _, and at most 100 of them; got {got!r}"
+            return unknown(thing, got, context["known"])
+        case "string_pattern_mismatch" if loc == ("name",):
+            return f"must be {_SWEEP_NAME}; got {shown(got)}"
         case "invalid_key":
-            return f"keys must be text; got {loc[-1]}"
-        case "too_short":
-            return f"is empty; give at least {context['min_length']}"
+            return f"keys must be text; got {shown(got)}"
+        case "too_short" | "string_too_short":
+            item = {"too_short": "value", "string_too_short": "character"}[kind]
+            return f"is empty; give at least one {'choice' if loc[-1] == 'choices' else item}"
     return _limit_or_type(kind, got, context) or error["msg"]
 
 
 def _limit_or_type(kind: str, got: Any, context: dict[str, Any]) -> str:
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return f"must be {words} {context[key]:.15g}; got {got!r}"
+        return f"must be {words} {context[key]:.15g}; got {shown(got)}"
     expected = _TYPES.get(kind.removesuffix("_type"))
-    return f"must be {expected}; got {got!r}" if expected else ""
+    return f"must be {expected}; got {shown(got)}" if expected else ""
+
+
+def _discriminator(error: ErrorDetails) -> str:
+    """The key that says which kind of part it is."""
+    return _quoted(error["ctx"]["discriminator"])[0]
 
 
 def _quoted(text: str) -> list[str]:

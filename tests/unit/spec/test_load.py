@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,20 +12,20 @@ from ruamel.yaml import YAML
 from ganray.errors import SpecError
 from ganray.spec.load import dump_sweep, load_sweep, parse_sweep
 from ganray.spec.models import SweepSpec
+from ganray.spec.names import LossName
+from ganray.spec.parameters import Trainer
 from ganray.trial import SIGNALS
 from tests.conftest import SMALL, Answer
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 
-LOSSES = "hinge, lsgan, minimax, non_saturating, wgan"
+LOSSES = ", ".join(sorted(get_args(LossName)))
 PARTS = (
     "budget, confirm, data, description, name, networks, objective, prune, resources, search, "
     "storage, tracking, trainer"
 )
-PARAMETERS = (
-    "batch_size, beta1, beta2, d_grad_clip, d_lr, d_steps, g_grad_clip, g_lr, g_steps, "
-    "g_weight_clip, latent_dim, loss, optimizer, seed, weight_clip"
-)
+PARAMETERS = ", ".join(sorted(Trainer.model_fields))
+SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
 
 # the example of the design, word for word
 EXAMPLE = """\
@@ -93,6 +94,11 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "key that is a number": (sweep() + "3: x\n", ["keys must be text; got 3"]),
+    "key that is null": (sweep() + "null: x\n", ["keys must be text; got null"]),
+    "nested key that is true": (
+        sweep(trainer="{true: x}"),
+        ["trainer: keys must be text; got true"],
+    ),
     "nested key that is a number": (
         sweep(trainer="{3: x}"),
         ["trainer: keys must be text; got 3"],
@@ -124,11 +130,36 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown data set": (
         sweep(data="{name: rng}"),
-        ["data: unknown data 'rng'; did you mean 'ring'? Known: digits, gaussian-1d, grid, ring"],
+        [
+            "data.name: unknown data set 'rng'; did you mean 'ring'? "
+            "Known: digits, gaussian-1d, grid, ring"
+        ],
     ),
     "unknown networks": (
         sweep(networks="{name: cnn}"),
-        ["networks: unknown networks 'cnn'. Known: conv, mlp"],
+        ["networks.name: unknown networks 'cnn'. Known: conv, mlp"],
+    ),
+    "networks that are no name": (
+        sweep(networks="{name: true}"),
+        ["networks.name: unknown networks true. Known: conv, mlp"],
+    ),
+    "unknown pruner": (
+        sweep(prune="{then: medain}"),
+        [
+            "prune.then: unknown pruner 'medain'; did you mean 'median'? "
+            "Known: hyperband, median, none, percentile, successive_halving"
+        ],
+    ),
+    "null for a name": (
+        sweep(prune="{then: null}"),
+        [
+            "prune.then: unknown pruner null; did you mean 'none'? "
+            "Known: hyperband, median, none, percentile, successive_halving"
+        ],
+    ),
+    "name like none of the known ones": (
+        sweep(search="sampler: bayes"),
+        ["search.sampler: unknown sampler 'bayes'. Known: cmaes, gp, grid, qmc, random, tpe"],
     ),
     "unknown sampler": (
         sweep(search="sampler: randm"),
@@ -150,11 +181,19 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "name that leaves the results folder": (
         sweep(name="../up"),
-        ["name: must be letters, digits, - and _, and at most 100 of them; got '../up'"],
+        [f"name: must be {SWEEP_NAME}; got '../up'"],
     ),
     "name that is too long": (
         sweep(name="n" * 101),
-        [f"name: must be letters, digits, - and _, and at most 100 of them; got '{'n' * 101}'"],
+        [f"name: must be {SWEEP_NAME}; got '{'n' * 101}'"],
+    ),
+    "name that starts like an option": (
+        sweep(name="-s"),
+        [f"name: must be {SWEEP_NAME}; got '-s'"],
+    ),
+    "experiment without a name": (
+        sweep(tracking="{experiment: ''}"),
+        ["tracking.experiment: is empty; give at least one character"],
     ),
     # --- types
     "text for a number": (
@@ -167,11 +206,11 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "true for a whole number": (
         sweep(trainer="{d_steps: true}"),
-        ["trainer.d_steps: must be a whole number; got True"],
+        ["trainer.d_steps: must be a whole number; got true"],
     ),
     "true for a number": (
         sweep(trainer="{d_lr: true}"),
-        ["trainer.d_lr: must be a number; got True"],
+        ["trainer.d_lr: must be a number; got true"],
     ),
     "number for text": (sweep(name="12"), ["name: must be text; got 12"]),
     "list for a mapping": (
@@ -181,7 +220,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "text for a mapping": (sweep(data="ring"), ["data: must be a mapping; got 'ring'"]),
     "mapping for a list": (
         sweep(search="first: {loss: hinge}"),
-        ["search.first: must be a list; got {'loss': 'hinge'}"],
+        ["search.first: must be a list; got {loss: 'hinge'}"],
     ),
     "text for a condition's list": (
         sweep("{loss: [hinge, wgan], weight_clip: {choices: [0.1], when: {loss: wgan}}}"),
@@ -194,14 +233,23 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "{low: 0.1, high: 1.0}; a fixed value belongs under trainer"
         ],
     ),
+    "null for a number": (
+        sweep(trainer="{d_lr: null}"),
+        ["trainer.d_lr: must be a number; got null"],
+    ),
+    "no value for a part": (sweep(budget="null"), ["budget: must be a mapping; got null"]),
+    "list of what is no text": (
+        sweep(description="[null, false, 1.5, x, {a: -.inf}]"),
+        ["description: must be text; got [null, false, 1.5, 'x', {a: -.inf}]"],
+    ),
     # --- numbers
     "not a number": (
         sweep(trainer="{d_lr: .nan}"),
-        ["trainer.d_lr: must be a finite number; got nan"],
+        ["trainer.d_lr: must be a finite number; got .nan"],
     ),
     "infinity": (
         sweep("{d_lr: {low: 0.1, high: .inf}}"),
-        ["search.space.d_lr.high: must be a finite number; got inf"],
+        ["search.space.d_lr.high: must be a finite number; got .inf"],
     ),
     "negative trials": (
         sweep(search="trials: -3"),
@@ -231,7 +279,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep("{}"),
         ["search.space: is empty; give at least one parameter to search"],
     ),
-    "no choices": (sweep("{loss: []}"), ["search.space.loss: is empty; give at least 1"]),
+    "no choices": (sweep("{loss: []}"), ["search.space.loss: is empty; give at least one choice"]),
     "repeated choice": (
         sweep("{loss: [hinge, wgan, hinge]}"),
         ["search.space.loss: choice 'hinge' is listed twice"],
@@ -326,7 +374,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "two faults in two parts": (
         sweep(data="{name: rng}", search="trials: 0"),
         [
-            "data: unknown data 'rng'; did you mean 'ring'? Known: digits, gaussian-1d, grid, ring",
+            "data.name: unknown data set 'rng'; did you mean 'ring'? "
+            "Known: digits, gaussian-1d, grid, ring",
             "search.trials: must be greater than 0; got 0",
         ],
     ),
@@ -346,6 +395,18 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ["must be a mapping of parts such as name, data, search; got a list"],
     ),
     "text": ("hello\n", ["must be a mapping of parts such as name, data, search; got text"]),
+    "number": (
+        "5\n",
+        ["must be a mapping of parts such as name, data, search; got 5"],
+    ),
+    "true": (
+        "true\n",
+        ["must be a mapping of parts such as name, data, search; got true"],
+    ),
+    "second document": (
+        sweep() + "---\nname: second\n",
+        ["line 4: a second document begins; a sweep file has one"],
+    ),
     "tab": ("name: s\ndata:\n\tname: ring\n", ["line 3: a tab; YAML is indented with spaces"]),
     "key given twice": (
         sweep() + "name: t\n",
@@ -469,7 +530,7 @@ def test_condition_on_a_fixed_parameter_is_valid_whether_it_holds_or_not(
 def test_condition_without_a_value_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(sweep("{loss: [hinge], weight_clip: {choices: [0.1], when: {loss: []}}}"))
-    with pytest.raises(SpecError, match=r"space\.weight_clip\.when\.loss: is empty"):
+    with pytest.raises(SpecError, match=r"when\.loss: is empty; give at least one value$"):
         load_sweep(path)
 
 

@@ -133,7 +133,7 @@ def test_override_may_bring_the_first_value_of_a_part(tmp_path: Path) -> None:
         ("budget.update=3", "budget.update: unknown key 'update'; did you mean 'updates'?"),
         ("loss=hinj", "trainer.loss: unknown loss 'hinj'; did you mean 'hinge'?"),
         ("budget.updates=ten", "budget.updates: must be a whole number; got 'ten'"),
-        ("d_steps=", "trainer.d_steps: must be a whole number; got None"),
+        ("d_steps=", "trainer.d_steps: must be a whole number; got null"),
     ],
 )
 def test_bad_override_is_refused(override: str, problem: str, tmp_path: Path) -> None:

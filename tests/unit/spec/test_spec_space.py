@@ -60,7 +60,7 @@ def test_off_is_a_choice_where_the_parameter_may_be_off() -> None:
     clip = entry("d_grad_clip", [None, 1.0])
     assert isinstance(clip, Choices)
     assert clip.choices == [None, 1.0]
-    with pytest.raises(SpecError, match=r"d_lr\[0\]: must be a number; got None"):
+    with pytest.raises(SpecError, match=r"d_lr\[0\]: must be a number; got null"):
         entry("d_lr", [None, 1.0])
 
 
