@@ -29,7 +29,7 @@ def diffaugment(images: Tensor, policy: str, draws: torch.Generator) -> Tensor:
     Raises:
         ValueError: samples that are not images, or a policy that is not as above.
 
-    Source: Zhao et al. 2020, section 3.2 and the authors' code (arXiv 2006.10738).
+    Source: Zhao et al. 2020 and the authors' code (arXiv 2006.10738).
     """
     if images.ndim != 4:
         raise ValueError(f"diffaugment is for images [B, C, H, W]; got shape {list(images.shape)}")
@@ -68,7 +68,7 @@ def translation(images: Tensor, draws: torch.Generator) -> Tensor:
 
 
 def cutout(images: Tensor, draws: torch.Generator) -> Tensor:
-    """A rectangle of half of each side is 0; its centre lies anywhere, so it may be cut off."""
+    """A rectangle of half of each side is 0; its centre lies anywhere, so an edge may cut it."""
     rows, columns = (_cut(images, dim, draws) for dim in (2, 3))
     return images.masked_fill(rows & columns, 0.0)
 
@@ -88,7 +88,7 @@ def add_instance_noise(samples: Tensor, std: float, draws: torch.Generator) -> T
         std: in units of the samples.
         draws: on the samples' device.
 
-    Source: Sønderby et al. 2017, section 2.5 (arXiv 1610.04490).
+    Source: Sønderby et al. 2017 (arXiv 1610.04490).
     """
     shape, device, dtype = samples.shape, samples.device, samples.dtype
     return samples + std * torch.randn(shape, generator=draws, device=device, dtype=dtype)
@@ -107,7 +107,7 @@ def pack(samples: Tensor, size: int) -> Tensor:
     Raises:
         ValueError: the samples cannot be divided so.
 
-    Source: Lin et al. 2018, section 3 (arXiv 1712.04086).
+    Source: Lin et al. 2018 (arXiv 1712.04086).
     """
     if size < 1 or len(samples) % size:
         raise ValueError(f"{len(samples)} samples cannot be packed by {size}")
@@ -128,17 +128,13 @@ def _shifted(images: Tensor, dim: int, by: Tensor) -> Tensor:
 
 
 def _cut(images: Tensor, dim: int, draws: torch.Generator) -> Tensor:
-    """Which rows (or columns) of each image are cut out, [B, 1, H, 1] (or [B, 1, 1, W]).
-
-    A cut that would lie outside the image takes its outermost row, as in the authors' code.
-    """
+    """Which rows (or columns) of each image are cut out, [B, 1, H, 1] (or [B, 1, 1, W])."""
     side = images.shape[dim]
     hole = _rounded(side * HOLE)
     centre = _integers(images, 0, side + 1 - hole % 2, draws)
-    first = (centre - hole // 2).clamp(0, side - 1)
-    last = (centre - hole // 2 + hole - 1).clamp(0, side - 1)
+    first = centre - hole // 2
     positions = _positions(images, dim)
-    return (positions >= first) & (positions <= last)
+    return (positions >= first) & (positions < first + hole)
 
 
 def _positions(images: Tensor, dim: int) -> Tensor:

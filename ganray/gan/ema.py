@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Average:
@@ -39,7 +39,8 @@ class Average:
     def update(self, module: nn.Module) -> None:
         """Take in the network as it is now."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages, weights = list(self.module.parameters()), list(module.parameters())
+        averages: list[Tensor] = list(self.module.parameters())
+        weights: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(averages, weights, 1.0 - decay)
         for mine, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(buffer)

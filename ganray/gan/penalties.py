@@ -72,7 +72,7 @@ class LeCam(Penalty):
     update is not pulled to 0. That code also clips both differences at 0 from below, which the
     paper does not; here the paper holds.
 
-    Source: Tseng et al. 2021, equations 3 and 4 (arXiv 2104.03310).
+    Source: Tseng et al. 2021 and the authors' code (arXiv 2104.03310).
     """
 
     default_weight = 0.3
@@ -119,7 +119,7 @@ def dragan(judged: Judged, draws: torch.Generator) -> Tensor:
     The noise is that of the authors' code: δ = ½ std(batch) U(0, 1) in each coordinate, so it
     points up only; the paper's algorithm has Gaussian noise instead.
 
-    Source: Kodali et al. 2017, section 2.3 and the authors' code (arXiv 1705.07215).
+    Source: Kodali et al. 2017 and the authors' code (arXiv 1705.07215).
     """
     real = judged.real.detach()
     noise = torch.rand(real.shape, generator=draws, device=real.device, dtype=real.dtype)
@@ -146,7 +146,7 @@ def r2(judged: Judged, _draws: torch.Generator) -> Tensor:
 def r1_r2(judged: Judged, draws: torch.Generator) -> Tensor:
     """R1 + R2, both with the same weight.
 
-    Source: Huang et al. 2024, section 2.2 (arXiv 2501.05441).
+    Source: Huang et al. 2024 (arXiv 2501.05441).
     """
     return r1(judged, draws) + r2(judged, draws)
 

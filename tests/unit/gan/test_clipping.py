@@ -1,12 +1,14 @@
 """Clipping of gradients (by their common norm) and of weights (each by itself)."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch.nn import Parameter
 
-from ganray.gan.clipping import clip_gradients, clip_weights
+from ganray.gan.clipping import CLIP_SCOPES, clip_gradients, clip_weights, clippable
+from ganray.spec.names import WeightClipScopeName
 
 
 def parameters(*gradients: list[float] | None) -> list[Parameter]:
@@ -77,3 +79,67 @@ def test_clip_weights_keeps_the_graph_and_what_is_not_finite():
     assert parameter.is_leaf
     assert math.isnan(parameter[0].item())
     assert parameter[1].item() == 1.0
+
+
+def every_kind() -> torch.nn.Module:
+    """Layers with and without weights to clip, one of them under spectral norm."""
+    return torch.nn.ModuleDict(
+        {
+            "linear": torch.nn.Linear(3, 4),
+            "conv": torch.nn.Conv2d(2, 3, 3),
+            "up": torch.nn.Sequential(torch.nn.ConvTranspose2d(2, 3, 3, bias=False)),
+            "spectral": torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(3, 2)),
+            "embedding": torch.nn.Embedding(5, 4),
+            "batch_norm": torch.nn.BatchNorm2d(3),
+            "layer_norm": torch.nn.LayerNorm(4),
+            "slope": torch.nn.PReLU(),
+        }
+    )
+
+
+LINEAR_WEIGHTS = {
+    "linear.weight",
+    "conv.weight",
+    "up.0.weight",
+    "spectral.parametrizations.weight.original",
+    "embedding.weight",
+}
+
+
+def names_in_scope(module: torch.nn.Module, scope: str) -> set[str]:
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    found = [names[id(parameter)] for parameter in clippable(module, scope)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def test_the_scope_all_has_every_bias_and_every_gain():
+    module = every_kind()
+    assert names_in_scope(module, "all") == {name for name, _ in module.named_parameters()}
+    assert len(list(module.parameters())) == 13
+
+
+def test_the_scope_weights_has_those_of_linear_maps_alone():
+    assert names_in_scope(every_kind(), "weights") == LINEAR_WEIGHTS
+
+
+def test_a_weight_that_two_layers_share_is_found_once():
+    first, second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    second.weight = first.weight
+    found = clippable(torch.nn.Sequential(first, second), "weights")
+    assert len(found) == 1
+    assert found[0] is first.weight
+
+
+def test_clipping_weights_leaves_biases_and_gains_alone():
+    module = every_kind()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(3.0)
+    clip_weights(clippable(module, "weights"), bound=0.5)
+    values = {name: p.unique().tolist() for name, p in module.named_parameters()}
+    assert values == {name: [0.5] if name in LINEAR_WEIGHTS else [3.0] for name in values}
+
+
+def test_the_scopes_are_those_of_a_sweep_file():
+    assert set(CLIP_SCOPES) == set(get_args(WeightClipScopeName))
