@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -89,9 +90,8 @@ def run(
 
     given = {"search.trials": trials, "search.seed": seed, "name": name}
     given |= {"tracking.uri": tracking_uri, **_storage(storage)}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    overrides += ["prune=null"] if no_prune else []
-    spec = load_sweep(file, [*(settings or []), *overrides])
+    unpruned = ["prune=null"] if no_prune else []
+    spec = load_sweep(file, [*(settings or []), *_as_settings(given), *unpruned])
     uri = store(spec.tracking.uri)
 
     console = Console(stderr=True)
@@ -131,8 +131,7 @@ def train(
     if trial is not None and settings:
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
     given = {"name": name, **_storage(storage)}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    spec = load_sweep(file, [*(settings or []), *overrides])
+    spec = load_sweep(file, [*(settings or []), *_as_settings(given)])
     signals = train_one(spec, trial)
     if as_json:
         print(json.dumps(signals.to_dict()))
@@ -144,7 +143,8 @@ def train(
 def summary(
     name: Annotated[str, typer.Argument(help="Name of the sweep.")],
     format_: Annotated[
-        str, typer.Option("--format", help="table, csv, json or parquet.")
+        Literal["table", "csv", "json", "parquet"],
+        typer.Option("--format", help="What to print or write."),
     ] = "table",
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     tracking_uri: TrackingUri = None,
@@ -152,10 +152,6 @@ def summary(
     """Print a sweep's trials, from MLflow alone."""
     from ganray.cli.tables import print_summary, write_summary
 
-    if format_ not in ("table", "csv", "json", "parquet"):
-        raise typer.BadParameter(
-            f"unknown format '{format_}'. Known: csv, json, parquet, table", param_hint="--format"
-        )
     if format_ != "table":
         write_summary(name, tracking_uri, format_, output)
     elif output is None:
@@ -190,6 +186,11 @@ def main() -> None:
         app()
     except GanrayError as error:
         _fail(str(error), error.exit_code)
+
+
+def _as_settings(given: Mapping[str, object]) -> list[str]:
+    """Options in the words of `--set`, without those that were not given."""
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 def _storage(place: str | None) -> dict[str, str | None]:

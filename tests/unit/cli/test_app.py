@@ -440,7 +440,7 @@ def test_unknown_format_is_refused_with_the_known_ones(form: str, ganray: Progra
     answer = ganray("summary", "recorded", "--format", form)
     assert (answer.code, answer.out) == (2, "")
     told = " ".join(answer.err.replace("│", " ").split())
-    assert f"unknown format '{form}'. Known: csv, json, parquet, table" in told
+    assert f"'{form}' is not one of 'table', 'csv', 'json', 'parquet'" in told
 
 
 def test_summary_of_an_unknown_sweep_is_exit_code_2(recorded: str, ganray: Program) -> None:
