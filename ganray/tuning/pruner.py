@@ -22,12 +22,6 @@ from ganray.trial import Outcome, Signals, State, Verdict
 
 _REPORT = "report:"
 
-OUTCOME_OF = {
-    State.COLLAPSED: Outcome.COLLAPSED,
-    State.STALLED: Outcome.STALLED,
-    State.DIVERGED: Outcome.DIVERGED,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -69,7 +63,7 @@ class HealthPruner(BasePruner):
     def decide(self, study: Study, trial: FrozenTrial, verdict: Verdict) -> Stop | None:
         """Why to stop a trial of which the judge says `verdict`, or None."""
         if verdict.state.is_dead:
-            return Stop(OUTCOME_OF[verdict.state], verdict.reason)
+            return Stop(Outcome(verdict.state), verdict.reason)  # of the same name
         if verdict.state is State.HEALTHY and self._then.prune(study, trial):
             name = type(self._then).__name__
             return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}")
