@@ -38,7 +38,6 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(records, columns=_columns(sweep))
     frame = frame.astype(_dtypes(sweep))
     frame.attrs = {
-        "sweep": name,
         "objective": sweep.objective,
         "direction": sweep.direction,
         "status": sweep.status,

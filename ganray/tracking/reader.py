@@ -40,7 +40,6 @@ class SweepRow:
     """One sweep as MLflow has it, with its trials in the order of their numbers."""
 
     name: str
-    run_id: str
     status: str
     searched: tuple[str, ...]
     objective: str
@@ -65,7 +64,6 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     searched = parent.data.tags.get(schema.SEARCHED, "")
     return SweepRow(
         name=name,
-        run_id=parent.info.run_id,
         status=parent.info.status,
         searched=tuple(searched.split(",")) if searched else (),
         objective=objective,

@@ -86,7 +86,6 @@ def test_trial_that_still_runs_has_no_outcome_but_its_last_signals(frame: pd.Dat
 
 def test_summary_says_what_it_is_of(frame: pd.DataFrame) -> None:
     assert frame.attrs == {
-        "sweep": "recorded",
         "objective": "distance",
         "direction": "min",
         "status": "RUNNING",
