@@ -26,7 +26,8 @@ def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     if first is not None:
         return first
     # a death outweighs a suspicion, whichever rule it comes from
-    found = [v for v in (_collapsed(history, rules), _stalled(history, rules)) if v is not None]
+    tests = (_collapsed, _stalled, _exploding)
+    found = [verdict for test in tests if (verdict := test(history, rules)) is not None]
     found.sort(key=lambda verdict: not verdict.state.is_dead)
     return found[0] if found else Verdict(State.HEALTHY)
 
@@ -38,9 +39,7 @@ def _diverged(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     since = _looks_dead_since(history, _is_exploded, _is_exploded, rules)
     if since is None or _waits(since, last, rules):
         return None
-    numbers = _numbers(last)
-    reach = f"samples reach {last.extent:.3g} times as far as real data"
-    return Verdict(State.DIVERGED, f"{reach} since update {since}: {numbers}")
+    return Verdict(State.DIVERGED, f"{_reach(last)} since update {since}: {_numbers(last)}")
 
 
 def _warming_up(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
@@ -79,6 +78,13 @@ def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     return Verdict(
         State.STALLED, f"JS saturated since update {since}, too little progress: {numbers}"
     )
+
+
+def _exploding(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+    last = history[-1]
+    if not _is_exploded(last, rules):
+        return None
+    return Verdict(State.SUSPECT, f"{_reach(last)}: {_numbers(last)}")
 
 
 def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
@@ -179,6 +185,10 @@ def _patience(rules: HealthRules) -> float:
 
 def _progress(signals: Signals, rules: HealthRules) -> float:
     return signals.update / rules.budget
+
+
+def _reach(signals: Signals) -> str:
+    return f"samples reach {signals.extent:.3g} times as far as real data"
 
 
 def _numbers(signals: Signals) -> str:

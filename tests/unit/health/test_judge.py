@@ -168,15 +168,22 @@ def test_the_judge_says_at_each_report(reports, expected):
     assert states(reports) == expected
 
 
-def test_a_trial_that_explodes_all_through_patience_diverges_and_not_before():
-    found = verdicts(history((20, EXPLODED)))
-    assert not any(v.state.is_dead for v in found[:11])
-    assert {v.state for v in found[11:]} == {State.DIVERGED}
+def test_a_trial_that_explodes_all_through_patience_is_suspect_then_diverges():
+    assert states(history((20, EXPLODED))) == "ww" + "s" * 9 + "D" * 9
 
 
 def test_a_trial_that_explodes_late_is_given_up_after_patience():
-    found = verdicts(history((12, {}), (8, EXPLODED)))
-    assert [v.state.is_dead for v in found] == [False] * 18 + [True] * 2
+    assert states(history((12, {}), (8, EXPLODED))) == "ww" + "h" * 10 + "s" * 6 + "D" * 2
+
+
+def test_a_trial_that_explodes_and_returns_is_healthy_again():
+    assert states(history((5, EXPLODED), (15, {}))) == "ww" + "s" * 3 + "h" * 15
+
+
+@pytest.mark.parametrize(("change", "state"), [(FEW, State.COLLAPSED), (SATURATED, State.STALLED)])
+def test_an_explosion_that_waits_does_not_hide_what_is_dead_already(change, state):
+    reports = history((16, change), (4, {**change, "extent": 25.0}))
+    assert {v.state for v in verdicts(reports)[16:]} == {state}
 
 
 @pytest.mark.parametrize("number", [8, 11])
@@ -294,6 +301,8 @@ def test_a_suspicion_says_what_it_rests_on():
     gaining = curve("mode_ratio", lambda update: max(0.0, 0.0008 * update - 0.15))[:12]
     assert judge(gaining, RULES).reason.startswith("few modes, but gaining")
     assert judge(history((5, SATURATED))[:5], RULES).reason.startswith("JS saturated: ")
+    exploding = judge(history((5, EXPLODED))[:5], RULES).reason
+    assert exploding.startswith("samples reach 25 times as far as real data: modes 8.0, JS 10%")
     improving = curve("distance", lambda u: 1.0 - 0.0009 * u, js=0.95 * LOG_2)[:13]
     assert judge(improving, RULES).reason.startswith("JS saturated, but samples improve")
 

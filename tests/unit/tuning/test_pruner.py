@@ -120,6 +120,22 @@ def test_only_healthy_trials_are_ranked(state: State, outcome: Outcome | None) -
         assert stop == Stop(outcome, "why")
 
 
+@pytest.mark.parametrize(("change", "ranked"), [({}, True), (ONE_MODE, False), (SEPARABLE, False)])
+def test_exploding_trial_is_ranked_unless_something_else_is_suspect(
+    change: dict[str, Any], ranked: bool
+) -> None:
+    stock = Always()
+    pruner = HealthPruner(RULES, stock)
+    study = optuna.create_study()
+    trial = study.ask()
+    for update in (100, 200, 300):
+        record_signals(trial, signals_at(update, **{**GOOD, **change, "extent": 25.0}))
+    verdict = pruner.verdict(signals_of(study.trials[0]))
+    assert verdict.state is State.SUSPECT
+    stop = pruner.decide(study, study.trials[0], verdict)
+    assert (stop is not None, stock.asked == [0]) == (ranked, ranked)
+
+
 def test_outranked_trial_is_told_by_whom() -> None:
     study = optuna.create_study()
     study.ask()
