@@ -80,6 +80,25 @@ def signals_at(update: int, **values: Any) -> Signals:
     return Signals(update=update, **{**counters, **values})
 
 
+def sweep_record(**changes: Any) -> SweepRecord:
+    """A sweep as recorders are told of it: by default ten trials of 100 updates on the ring."""
+    plain: dict[str, Any] = {
+        "name": "ring",
+        "study_id": "5ad1",
+        "description": None,
+        "sweep_file": "",
+        "objective": "distance",
+        "direction": "min",
+        "searched": ("loss",),
+        "updates": 100,
+        "trials": 10,
+        "gpus_per_trial": 0.0,
+        "params": {},
+        "environment": {},
+    }
+    return SweepRecord(**{**plain, **changes})
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder of its own, with an empty home beside it, and no MLflow store given."""
@@ -145,19 +164,14 @@ def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 
 def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
     trials = RECORDED if name == "recorded" else {}
-    sweep = SweepRecord(
+    sweep = sweep_record(
         study_id=name,
         name=name,
-        description=None,
         sweep_file=f"name: {name}\n",
-        objective="distance",
-        direction="min",
         searched=("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"),
         updates=20,
         trials=len(trials),
         gpus_per_trial=0.5,
-        params={},
-        environment={},
     )
     recorder.start_sweep(sweep)
     for number in sorted(trials, reverse=True):

@@ -10,9 +10,9 @@ from ganray.cli.board import (
     show_time,
     show_value,
 )
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.recorder import TrialRecord
 from ganray.trial import LOG_2, Ending, Outcome, State, Verdict
-from tests.conftest import signals_at
+from tests.conftest import signals_at, sweep_record
 
 
 class Clock:
@@ -23,23 +23,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def sweep(direction: str = "min", trials: int = 4) -> SweepRecord:
-    return SweepRecord(
-        study_id="5ad1",
-        name="ring",
-        description=None,
-        sweep_file="",
-        objective="distance",
-        direction=direction,
-        searched=("loss",),
-        updates=100,
-        trials=trials,
-        gpus_per_trial=0.0,
-        params={},
-        environment={},
-    )
 
 
 def start(board: Board, number: int) -> None:
@@ -67,7 +50,7 @@ def test_board_knows_nothing_before_the_sweep_starts(board: Board, clock: Clock)
 
 
 def test_trials_are_running_until_they_end(board: Board) -> None:
-    board.start_sweep(sweep())
+    board.start_sweep(sweep_record())
     for number in (0, 1, 2):
         start(board, number)
     assert list(board.running) == [0, 1, 2]
@@ -79,7 +62,7 @@ def test_trials_are_running_until_they_end(board: Board) -> None:
 
 
 def test_running_trial_shows_its_last_report(board: Board) -> None:
-    board.start_sweep(sweep())
+    board.start_sweep(sweep_record())
     start(board, 0)
     running = board.running[0]
     assert (running.signals, running.state, board.progress(running)) == (
@@ -98,7 +81,7 @@ def test_running_trial_shows_its_last_report(board: Board) -> None:
 def test_best_is_that_of_the_completed_trials(
     direction: str, best: tuple[int, float], board: Board
 ) -> None:
-    board.start_sweep(sweep(direction))
+    board.start_sweep(sweep_record(direction=direction))
     results = [
         (Outcome.COMPLETED, 0.5),
         (Outcome.COLLAPSED, 0.1 if direction == "min" else 0.9),
@@ -115,7 +98,7 @@ def test_best_is_that_of_the_completed_trials(
 
 def test_time_left_is_guessed_from_what_is_through(board: Board, clock: Clock) -> None:
     clock.now += 60.0  # starting Ray is no part of the sweep's pace
-    board.start_sweep(sweep(trials=4))
+    board.start_sweep(sweep_record(trials=4))
     start(board, 0)
     start(board, 1)
     clock.now += 10.0

@@ -13,34 +13,17 @@ from rich.console import Console
 from ganray.cli import live
 from ganray.cli.board import Board
 from ganray.cli.live import LineBoard, LiveBoard, open_board
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.recorder import TrialRecord
 from ganray.trial import LOG_2, Ending, Outcome, State, Verdict
-from tests.conftest import signals_at
+from tests.conftest import signals_at, sweep_record
 
 SEARCHED = {"loss": "wgan", "d_lr": 0.0012345, "d_steps": 5, "weight_clip": 0.01, "g_lr": 1e-4}
 WIDTHS = [60, 80, 200]
 
 
-def sweep() -> SweepRecord:
-    return SweepRecord(
-        study_id="5ad1",
-        name="ring",
-        description=None,
-        sweep_file="",
-        objective="distance",
-        direction="min",
-        searched=tuple(SEARCHED),
-        updates=100,
-        trials=10,
-        gpus_per_trial=0.0,
-        params={},
-        environment={},
-    )
-
-
 def half_way(board: Board) -> None:
     """Seven trials that ended, each in its way, one that has reported and one that has not."""
-    board.start_sweep(sweep())
+    board.start_sweep(sweep_record())
     for number, outcome in enumerate(Outcome):
         board.start_trial(TrialRecord(number=number, params={}, searched=SEARCHED))
         objective = 0.25 if outcome is Outcome.COMPLETED else None
@@ -143,7 +126,7 @@ def test_terminal_shows_that_it_starts() -> None:
 
 def test_terminal_shows_no_best_before_a_trial_completed() -> None:
     with on_terminal(80) as (board, out):
-        board.start_sweep(sweep())
+        board.start_sweep(sweep_record())
         board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED))
     frame = last_frame(out)
     assert re.fullmatch(r"ring  0/10 trials  0:0\d", frame[0])  # nor a guess of the time left
@@ -175,7 +158,7 @@ def test_pipe_gets_a_line_for_what_starts_ends_and_is_done() -> None:
 
 def test_pipe_is_told_that_the_sweep_was_stopped() -> None:
     with in_pipe() as (board, out):
-        board.start_sweep(sweep())
+        board.start_sweep(sweep_record())
         board.end_sweep({}, cancelled=True)
     assert not [thread for thread in threading.enumerate() if thread.name == "ganray-heartbeat"]
     assert out.getvalue().splitlines()[-1].endswith("stopped: no trial ended yet")
@@ -194,7 +177,7 @@ def test_pipe_gets_text_only() -> None:
 
 def test_lines_of_a_pipe_are_not_broken() -> None:
     with in_pipe(width=40) as (board, out):
-        board.start_sweep(sweep())
+        board.start_sweep(sweep_record())
         board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED))
         reason = "few modes since update 5000: modes 1.0, JS 30% of log 2, distance 0.80"
         board.end_trial(Ending(number=0, outcome=Outcome.COLLAPSED, reason=reason))
