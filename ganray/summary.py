@@ -128,8 +128,7 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
     kinds: dict[str, Any] = dict.fromkeys(_columns(sweep), "Float64")
     kinds |= dict.fromkeys(whole, "Int64")
     for name in sweep.searched:
-        text, is_whole = schema.is_text(name), schema.is_whole(name)
-        kinds[name] = "string" if text else "Int64" if is_whole else "Float64"
+        kinds[name] = _parameter_dtype(name)
     return kinds | {
         "phase": pd.CategoricalDtype(["search", "confirm"]),
         "outcome": pd.CategoricalDtype([outcome.value for outcome in Outcome]),
@@ -139,3 +138,11 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
         "ended": "datetime64[ms, UTC]",
         "run_id": "string",
     }
+
+
+def _parameter_dtype(name: str) -> str:
+    if schema.is_text(name):
+        return "string"
+    if schema.is_flag(name):
+        return "boolean"
+    return "Int64" if schema.is_whole(name) else "Float64"

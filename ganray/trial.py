@@ -6,7 +6,7 @@ Standard library only, so that any part of ganray, and any machine, can speak th
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -134,6 +134,7 @@ class Signals:
 
     distance: float | None = _signal("energy distance, 0 real … 1 untrained", "min")
     sliced_distance: float | None = _signal("sliced Wasserstein-1, 0 real … 1 untrained", "min")
+    ema_distance: float | None = _signal("distance by the average of G's weights", "min")
     energy_distance: float | None = _signal("energy distance, data units", "min")
     sliced_wasserstein: float | None = _signal("sliced Wasserstein-1, data units", "min")
     modes: float | None = _signal("effective number of modes", "max")
@@ -143,20 +144,44 @@ class Signals:
     mode_kl: float | None = _signal("KL(mode histogram ‖ real), nats", "min")
     js: float | None = _signal("JS lower bound by D, nats, log 2 = saturated", "min")
     auc: float | None = _signal("AUC of D on held-out data")
+    joint_js: float | None = _signal("JS lower bound by D of packs, or samples with conditions")
+    joint_auc: float | None = _signal("AUC of D on packs, or samples with conditions")
     probe_js: float | None = _signal("JS lower bound by a fresh probe, nats", "min")
     probe_auc: float | None = _signal("AUC of a fresh probe", "min")
     overfit_gap: float | None = _signal("D(train) − D(held-out) over D(train) − D(fake)")
     diversity: float | None = _signal("pairwise distance of samples / of real data")
     extent: float | None = _signal("reach of 99 % of samples / of real data")
     velocity: float | None = _signal("motion of samples since the last report / real spread")
+    class_accuracy: float | None = _signal("accuracy of D's class head, held-out data", "max")
+    condition_accuracy: float | None = _signal("good samples that are of the class told", "max")
+    reconstruction: float | None = _signal("mean squared error of held-out data decoded", "min")
+    fid: float | None = _signal("Fréchet distance of features", "min")
+    kid: float | None = _signal("kernel distance of features, unbiased", "min")
+    precision: float | None = _signal("share of samples within reach of real data", "max")
+    recall: float | None = _signal("share of real data within reach of samples", "max")
+    density: float | None = _signal("samples within reach of real data, 1 = as real data", "max")
+    coverage: float | None = _signal("share of real data with a sample in reach", "max")
+    ndb: float | None = _signal("share of bins filled unlike real data", "min")
+    vendi: float | None = _signal("effective number of different samples / of real data", "max")
+    wasserstein_1: float | None = _signal("exact Wasserstein-1, data units", "min")
+    wasserstein_2: float | None = _signal("exact Wasserstein-2, data units", "min")
+    modes_any: float | None = _signal("modes with at least one good sample", "max")
+    published_quality: float | None = _signal("share of good samples, published protocol", "max")
+    published_kl: float | None = _signal("KL(modes ‖ uniform) above its floor, nats", "min")
     d_loss: float | None = _signal("loss of D, mean since the last report")
     g_loss: float | None = _signal("loss of G, mean since the last report")
+    d_penalty: float | None = _signal("penalty on D, weighted, mean since the last report")
+    g_penalty: float | None = _signal("KL of a VAE's codes, weighted, mean since the last report")
     d_grad_norm: float | None = _signal("gradient norm of D before clipping")
     g_grad_norm: float | None = _signal("gradient norm of G before clipping")
     d_clipped: float | None = _signal("share of D updates whose gradient was clipped")
     g_clipped: float | None = _signal("share of G updates whose gradient was clipped")
     updates_per_second: float | None = _signal("updates / s of training", "max")
     measure_seconds: float | None = _signal("spent measuring this report")
+
+    def with_values(self, values: Mapping[str, float]) -> Self:
+        """The same report with some signals set."""
+        return replace(self, **values)  # type: ignore[arg-type]  # signals are floats
 
     def to_dict(self) -> dict[str, Any]:
         """Only what is defined; the inverse of `from_dict`, exact through JSON."""

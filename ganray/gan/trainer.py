@@ -1,282 +1,285 @@
-"""The GAN trainer: alternating updates of D and G, driven from outside.
+"""The GAN trainer: updates of D and G in turns, driven from outside."""
 
-The trainer knows no listener, no clock but its own, and no random numbers but its own: two trainers
-that take turns in one process train exactly as each would alone.
-"""
-
-import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from ganray.gan.clipping import clip_gradients, clip_weights
-from ganray.gan.losses import LOSSES
-from ganray.gan.networks import Networks, build_networks, latents
+from ganray.gan.augment import add_instance_noise, diffaugment, pack
+from ganray.gan.autoencoder import AutoencoderTrainer
+from ganray.gan.base import Trainer, evaluated
+from ganray.gan.ema import Average
+from ganray.gan.losses import make_loss
+from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
+from ganray.gan.penalties import PENALTIES, Judged, Penalty
+from ganray.gan.player import Player
+from ganray.gan.real import RealData
+from ganray.gan.schedules import Turns, factor
 from ganray.trial import TrialConfig, derive_seed
 
-OptimizerFactory = Callable[[TrialConfig, list[nn.Parameter], float], torch.optim.Optimizer]
+CLASS_HEADS = ("acgan", "sgan")  # conditionings whose D also tells classes
+JOINT = ("concat", "projection")  # those whose D judges samples and conditions together
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What one network's updates were like, averaged since the last `advance` began.
+class Shown(NamedTuple):
+    """Samples as D sees them: with instance noise, augmented, in packs."""
 
-    All None if it had no update there.
-    """
-
-    loss: float | None
-    grad_norm: float | None  # L2, before clipping
-    clipped: float | None  # share of updates whose gradient was clipped
+    samples: Tensor  # [B, ...]
+    conditions: Tensor | None  # [B, K]
+    labels: Tensor | None  # [B]; None where no class head needs them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A trial between two updates, as the measuring side may see it.
+class Judgement(NamedTuple):
+    """What D says of samples."""
 
-    `generate` and `discriminate` run in evaluation mode without gradients and draw nothing from the
-    trainer's generators, so that measuring never changes training.
-    """
-
-    update: int
-    d_updates: int
-    g_updates: int
-    images: int
-    seconds: float
-    updates_per_second: float | None
-    nonfinite: str | None
-    d: Side
-    g: Side
-    latent_dim: int
-    generate: Callable[[Tensor], Tensor]  # latents [B, latent_dim] -> samples [B, ...]
-    discriminate: Callable[[Tensor], Tensor]  # samples [B, ...] -> logits [B]
+    logits: Tensor  # [B]
+    classes: Tensor | None  # logits [B, K] of the class head, if D has one
 
 
-class GanTrainer:
-    """Train one GAN on an array of samples.
+def wiring(config: TrialConfig, condition_size: int) -> Wiring:
+    """How a trial's networks are put together, beside their architecture."""
+    return Wiring(
+        conditioning=config.conditioning,
+        conditions=condition_size if config.conditioning != "none" else 0,
+        pack=config.pack,
+        spectral_norm=config.spectral_norm,
+    )
+
+
+class GanTrainer(Trainer):
+    """Train one GAN on real samples.
 
     Args:
         config: the trial's parameters.
         networks: options of `build_networks`.
-        train: real samples, shape [N, ...], float32; N at least the batch size.
-        device: where to train.
+        data: real samples, with what the conditioning needs.
+        budget: updates of the whole trial; None where nothing is scheduled.
 
     Raises:
-        ValueError: the batch is larger than the data.
+        ValueError: the batch is larger than the data, or the data have no conditions to be told.
     """
 
     def __init__(
         self,
         config: TrialConfig,
         networks: Mapping[str, object],
-        train: Tensor,
-        *,
-        device: str | torch.device = "cpu",
+        data: RealData,
+        budget: int | None = None,
     ) -> None:
-        if config.batch_size > len(train):
-            raise ValueError(
-                f"batch_size {config.batch_size} is more than the {len(train)} training samples"
-            )
-        self.config = config
-        self.train = train.to(device)
-        self.update = 0
-        self.seconds = 0.0
-        self._rng = torch.Generator(device).manual_seed(derive_seed(config.seed, "draws"))
-        pair = build_networks(
-            networks, tuple(train.shape[1:]), config.latent_dim, derive_seed(config.seed, "weights")
+        super().__init__(config, data, budget)
+        if config.conditioning != "none" and not data.condition_size:
+            raise ValueError(f"conditioning {config.conditioning!r} needs data with conditions")
+        self._has_class_head = config.conditioning in CLASS_HEADS
+        self._is_conditional = config.conditioning in CONDITIONED
+        if self._has_class_head and data.labels is None:
+            raise ValueError(f"conditioning {config.conditioning!r} needs data with labels")
+        seed = derive_seed(config.seed, "weights")
+        wired = wiring(config, data.condition_size)
+        pair = build_networks(networks, data.shape, config.latent_dim, seed, wired)
+        self._g = Player(pair.generator.to(data.device), config, "g")
+        self._d = Player(pair.discriminator.to(data.device), config, "d")
+        self._average = None if config.ema is None else Average(self._g.network, config.ema)
+        self._loss = make_loss(
+            config.loss, fgan_generator=config.fgan_generator, alpha=config.alpha
         )
-        self._g = _Player(pair.generator.to(device), config, "g")
-        self._d = _Player(pair.discriminator.to(device), config, "d")
-        self._loss = LOSSES[config.loss]
-        self._nonfinite: str | None = None
-        self._last: tuple[int, float] = (0, 0.0)
+        self._penalty = _penalty(config, data.device)
+        self._turns = Turns(config)
+        self._noise = config.instance_noise * data.std()
+        self._labelled = max(1, round(config.labelled * len(data)))
+
+    @property
+    def players(self) -> Mapping[str, Player]:
+        """D and G."""
+        return {"d": self._d, "g": self._g}
 
     @property
     def networks(self) -> Networks:
-        """The two players, as they are now."""
+        """The two players' networks, as they are now."""
         return Networks(self._g.network, self._d.network)
 
-    @property
-    def d_updates(self) -> int:
-        """Updates of D so far."""
-        cycle = self.config.d_steps + self.config.g_steps
-        rounds, rest = divmod(self.update, cycle)
-        return rounds * self.config.d_steps + min(rest, self.config.d_steps)
-
-    def advance(self, updates: int) -> None:
-        """Make that many updates: `d_steps` of D, then `g_steps` of G, and so on.
-
-        A trainer that stopped being finite makes no more updates.
-        """
-        if self._nonfinite is not None:
-            return
-        self._d.restart_averages()
-        self._g.restart_averages()
-        start = time.perf_counter()
-        cycle = self.config.d_steps + self.config.g_steps
-        for step in range(self.update, self.update + updates):
-            if step % cycle < self.config.d_steps:
-                self._discriminator_update()
-            else:
-                self._generator_update()
-        self.update += updates
-        self._nonfinite = self._d.nonfinite() or self._g.nonfinite()
-        elapsed = time.perf_counter() - start
-        self.seconds += elapsed
-        self._last = (updates, elapsed)
-
-    def snapshot(self) -> Snapshot:
-        """The state between two updates; free of side effects."""
-        updates, elapsed = self._last
-        return Snapshot(
-            update=self.update,
-            d_updates=self.d_updates,
-            g_updates=self.update - self.d_updates,
-            images=self.d_updates * self.config.batch_size,
-            seconds=self.seconds,
-            updates_per_second=updates / elapsed if elapsed else None,
-            nonfinite=self._nonfinite,
-            d=self._d.averages(),
-            g=self._g.averages(),
-            latent_dim=self.config.latent_dim,
-            generate=self._g.evaluate,
-            discriminate=self._d.evaluate,
-        )
-
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on bit for bit, on the same kind of device.
-
-        As everywhere in torch, tensors are the live ones: save or copy the state before going on.
-        """
-        return {
-            "update": self.update,
-            "seconds": self.seconds,
-            "last": self._last,
-            "nonfinite": self._nonfinite,
-            "rng": self._rng.get_state(),
-            "d": self._d.state_dict(),
-            "g": self._g.state_dict(),
-        }
+        """As of every trainer, with the turn, the average of G and what the penalty remembers."""
+        own = {"turns": self._turns.state_dict()}
+        if self._average is not None:
+            own["average"] = self._average.state_dict()
+        if self._penalty is not None:
+            own["penalty"] = self._penalty.state_dict()
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that a trainer of the same configuration gave."""
-        self.update = state["update"]
-        self.seconds = state["seconds"]
-        self._last = state["last"]
-        self._nonfinite = state["nonfinite"]
-        self._rng.set_state(state["rng"])
-        self._d.load_state_dict(state["d"])
-        self._g.load_state_dict(state["g"])
+        super().load_state_dict(state)
+        self._turns.load_state_dict(state["turns"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        if self._penalty is not None:
+            self._penalty.load_state_dict(state["penalty"])
+
+    def _next_update(self) -> None:
+        if self._turns.next() == "d":
+            self._discriminator_update()
+            self.d_updates += 1
+        elif self.config.simultaneous:
+            self._g.move()  # along the gradient that was taken with D's
+            self._took_g_step()
+        else:
+            fake = self._fake()
+            self._g.step(self._generator_loss(self._judge(fake), fake))
+            self._took_g_step()
 
     def _discriminator_update(self) -> None:
-        real = self._real_batch()
-        with torch.no_grad():
-            fake = self._g.network(self._latents())
-        loss = self._loss.discriminator(self._d.network(real), self._d.network(fake))
-        self._d.step(loss)
+        simultaneous = self.config.simultaneous
+        with torch.set_grad_enabled(simultaneous):  # else D's step needs no graph through G
+            fake = self._fake()
+        real = self._real()
+        if self._penalty is not None:
+            _ask_gradient(real.samples, wanted=self._penalty.needs_real_gradient)
+            _ask_gradient(fake.samples, wanted=self._penalty.needs_fake_gradient)
+        on_real, on_fake = self._judge(real), self._judge(fake)
+        loss = self._loss.discriminator(on_real.logits, on_fake.logits)
+        if self._has_class_head:
+            loss = loss + self.config.class_weight * self._class_loss(real, on_real, fake, on_fake)
+        penalty = self._penalise(real, on_real, fake, on_fake)
+        self._d.backward(loss, penalty, keep_graph=simultaneous)
+        if simultaneous:
+            self._g.backward(self._generator_loss(on_fake, fake))
+        self._d.move()
 
-    def _generator_update(self) -> None:
-        self._d.network.requires_grad_(False)  # spares the gradients of D's weights
-        fake = self._d.network(self._g.network(self._latents()))
-        uses_real = self._loss.generator_uses_real
-        real = self._d.network(self._real_batch()) if uses_real else fake
-        self._g.step(self._loss.generator(real, fake))
-        self._d.network.requires_grad_(True)
+    def _generator_loss(self, on_fake: Judgement, fake: Shown) -> Tensor:
+        real_logits = on_fake.logits
+        if self._loss.generator_uses_real:
+            with torch.no_grad():
+                real_logits = self._judge(self._real()).logits
+        loss = self._loss.generator(real_logits, on_fake.logits)
+        if self.config.conditioning == "acgan":
+            loss = loss + self.config.class_weight * _cross_entropy(on_fake, fake)
+        return loss
 
-    def _real_batch(self) -> Tensor:
-        device, rng = self._rng.device, self._rng
-        size = (self.config.batch_size,)
-        return self.train[torch.randint(len(self.train), size, generator=rng, device=device)]
+    def _class_loss(
+        self, real: Shown, on_real: Judgement, fake: Shown, on_fake: Judgement
+    ) -> Tensor:
+        """AC-GAN tells the class of real and generated samples, SGAN that of labelled ones."""
+        if self.config.conditioning == "acgan":
+            return _cross_entropy(on_real, real) + _cross_entropy(on_fake, fake)
+        if self._labelled == len(self.data):
+            return _cross_entropy(on_real, real)
+        labelled = self._real(among=self._labelled)
+        return _cross_entropy(self._judge(labelled), labelled)
 
-    def _latents(self) -> Tensor:
-        return latents(self.config.batch_size, self.config.latent_dim, self._rng)
+    def _penalise(
+        self, real: Shown, on_real: Judgement, fake: Shown, on_fake: Judgement
+    ) -> Tensor | None:
+        if self._penalty is None:
+            return None
+        config = self.config
+        judged = Judged(
+            lambda samples: self._judge(Shown(samples, real.conditions, None)).logits,
+            real.samples,
+            fake.samples,
+            on_real.logits,
+            on_fake.logits,
+        )
+        weight = config.penalty_weight or self._penalty.default_weight
+        weight *= factor(config.penalty_schedule, self.progress, config.penalty_final)
+        penalty: Tensor = weight * self._penalty(judged, self._rng)
+        return penalty
 
+    def _took_g_step(self) -> None:
+        if self._average is not None:
+            self._average.update(self._g.network)
 
-class _Player:
-    """One network with its optimiser, its clipping and its averages."""
+    # --- what goes through the networks -----------------------------------------------------------
 
-    def __init__(self, network: nn.Module, config: TrialConfig, side: str) -> None:
-        self.network = network
-        self.side = side
-        self.parameters = list(network.parameters())
-        self.grad_clip: float | None = getattr(config, f"{side}_grad_clip")
-        self.weight_clip = config.weight_clip if side == "d" else config.g_weight_clip
-        lr = getattr(config, f"{side}_lr")
-        self.optimizer = OPTIMIZERS[config.optimizer](config, self.parameters, lr)
-        self.restart_averages()
+    def _real(self, among: int | None = None) -> Shown:
+        picked = self._pick(among)
+        conditions = self.data.conditions_at(picked) if self._is_conditional else None
+        labels = self.data.labels_at(picked) if self._has_class_head else None
+        return self._show(self.data.samples_at(picked), conditions, labels)
 
-    def restart_averages(self) -> None:
-        zero = torch.zeros((), device=self.parameters[0].device)
-        self.steps = 0
-        self.loss_sum, self.norm_sum, self.clipped_sum = zero.clone(), zero.clone(), zero.clone()
+    def _fake(self) -> Shown:
+        """Generated samples, with conditions drawn as often as real data have them."""
+        config = self.config
+        picked = self._pick() if self._is_conditional else None
+        conditions = None if picked is None else self.data.conditions_at(picked)
+        noise = latents(config.batch_size * config.pack, config.latent_dim, self._rng)
+        with self._autocast():
+            samples = self._g.forward(noise, conditions)
+        labels = None  # SGAN's G is told no class
+        if self._has_class_head and picked is not None:
+            labels = self.data.labels_at(picked)
+        return self._show(samples.float(), conditions, labels)
 
-    def step(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        norm = clip_gradients(self.parameters, self.grad_clip)
-        self.optimizer.step()
-        if self.weight_clip is not None:
-            clip_weights(self.parameters, self.weight_clip)
-        self.steps += 1
-        self.loss_sum += loss.detach()  # sums stay on the device: no waiting inside the loop
-        self.norm_sum += norm
-        if self.grad_clip is not None:
-            self.clipped_sum += norm > self.grad_clip
+    def _pick(self, among: int | None = None) -> Tensor:
+        return self.data.pick(self.config.batch_size * self.config.pack, self._rng, among)
 
-    def nonfinite(self) -> str | None:
-        """What is not finite any more: a sum is not if one of its terms was not."""
-        finite = torch.stack([torch.isfinite(p).all() for p in self.parameters]).all()
-        checks = {
-            "loss": torch.isfinite(self.loss_sum),
-            "gradient norm": torch.isfinite(self.norm_sum),
-            "weights": finite,
+    def _show(self, samples: Tensor, conditions: Tensor | None, labels: Tensor | None) -> Shown:
+        config = self.config
+        if self._noise:
+            samples = add_instance_noise(samples, self._noise * (1.0 - self.progress), self._rng)
+        if config.diffaugment is not None:
+            samples = diffaugment(samples, config.diffaugment, self._rng)
+        if config.channels_last:
+            samples = samples.contiguous(memory_format=torch.channels_last)
+        return Shown(*self._packed(samples, conditions), labels)
+
+    def _packed(self, samples: Tensor, conditions: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        size = self.config.pack
+        if size == 1:
+            return samples, conditions
+        return pack(samples, size), None if conditions is None else pack(conditions, size)
+
+    def _judge(self, shown: Shown) -> Judgement:
+        with self._autocast():
+            logits, classes = self._d.forward(shown.samples, shown.conditions)
+        return Judgement(logits.float(), None if classes is None else classes.float())
+
+    # --- what others may see ----------------------------------------------------------------------
+
+    def _functions(self) -> dict[str, Any]:
+        g, d, average = self._g.network, self._d.network, self._average
+        functions = {
+            "generate": evaluated(g, g),
+            "discriminate": evaluated(d, self._evaluate_logits),
+            "is_conditional": self._is_conditional,
+            "is_joint": self.config.conditioning in JOINT or self.config.pack > 1,
         }
-        name = {"d": "D", "g": "G"}[self.side]
-        return next((f"{what} of {name}" for what, ok in checks.items() if not ok), None)
+        if self._has_class_head:
+            functions["classify"] = evaluated(d, lambda samples, _: d(samples)[1])
+        if average is not None:
+            functions["generate_average"] = evaluated(average.module, average.module)
+        return functions
 
-    def averages(self) -> Side:
-        if not self.steps:
-            return Side(None, None, None)
-        sums = torch.stack([self.loss_sum, self.norm_sum, self.clipped_sum]).tolist()
-        loss, norm, clipped = (_finite(value / self.steps) for value in sums)
-        return Side(loss, norm, clipped if self.grad_clip is not None else None)
-
-    @torch.no_grad()
-    def evaluate(self, inputs: Tensor) -> Tensor:
-        self.network.eval()
-        outputs: Tensor = self.network(inputs.to(self.parameters[0].device))
-        self.network.train()
-        return outputs
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "averages": (self.steps, self.loss_sum, self.norm_sum, self.clipped_sum),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.steps, self.loss_sum, self.norm_sum, self.clipped_sum = state["averages"]
+    def _evaluate_logits(self, samples: Tensor, conditions: Tensor | None) -> Tensor:
+        """Of as many whole packs as there are."""
+        whole = len(samples) - len(samples) % self.config.pack
+        told = conditions[:whole] if self._is_conditional and conditions is not None else None
+        logits: Tensor = self._d.network(*self._packed(samples[:whole], told))[0]
+        return logits
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _penalty(config: TrialConfig, device: torch.device) -> Penalty | None:
+    return None if config.penalty == "none" else PENALTIES[config.penalty]().to(device)
 
 
-def _adam(config: TrialConfig, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    betas = (config.beta1, config.beta2)
-    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True)
+def _ask_gradient(samples: Tensor, *, wanted: bool) -> None:
+    if wanted and not samples.requires_grad:
+        samples.requires_grad_()
 
 
-def _rmsprop(
-    _config: TrialConfig, parameters: list[nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(parameters, lr=lr)
+def _cross_entropy(judgement: Judgement, shown: Shown) -> Tensor:
+    assert judgement.classes is not None, "only a D with a class head is asked"
+    assert shown.labels is not None, "a class head has data with labels"
+    return F.cross_entropy(judgement.classes, shown.labels)
 
 
-OPTIMIZERS: Mapping[str, OptimizerFactory] = {"adam": _adam, "rmsprop": _rmsprop}
+def make_trainer(
+    config: TrialConfig,
+    networks: Mapping[str, object],
+    data: RealData,
+    budget: int | None = None,
+) -> Trainer:
+    """The trainer of the trial's model; arguments and errors are those of `GanTrainer`."""
+    kind = GanTrainer if config.model == "gan" else AutoencoderTrainer
+    return kind(config, networks, data, budget)

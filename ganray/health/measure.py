@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganray.data.dataset import Dataset, Samples
+from ganray.data.dataset import Dataset, Samples, as_float
 from ganray.gan.networks import build_networks, latents
-from ganray.gan.trainer import Snapshot
+from ganray.gan.base import Snapshot
 from ganray.health import scores
 from ganray.health.scores import Floats
 from ganray.trial import Signals, derive_seed
@@ -41,8 +41,12 @@ class Bench:
         self.networks = networks
         count = min(SAMPLES, len(dataset.heldout), len(dataset.train))
         self.count = count - count % 2  # halves of equal size
-        self.heldout = torch.tensor(dataset.heldout[: self.count])
-        self.train = torch.tensor(dataset.train[: self.count])
+        self.heldout = torch.tensor(as_float(dataset.heldout[: self.count]))
+        self.train = torch.tensor(as_float(dataset.train[: self.count]))
+        labels = dataset.heldout_labels
+        self.labels = None if labels is None else labels[: self.count]
+        self.conditions = _head(dataset.condition_vectors("heldout"), self.count)
+        self.train_conditions = _head(dataset.condition_vectors("train"), self.count)
         distances = scores.pairwise_distances(self.heldout, self.heldout)
         self.spread = scores.mean_between(distances)
         self.nearest = scores.nearest_within(distances)
@@ -50,9 +54,9 @@ class Bench:
         self.projected = scores.sorted_projections(self.heldout, self.directions)
         self.centre = self.heldout.mean(0)
         self.reach = self.reach_of(self.heldout)
-        self.mode_counts = self.modes_of(dataset.heldout)
+        self.mode_counts = self.modes_of(as_float(dataset.heldout))
         # of as many samples as a trial is measured by, so that real data score 1 there, too
-        self.real_modes = _effective(self.modes_of(self.heldout.numpy()))
+        self.real_modes = self.effective_modes(self.modes_of(self.heldout.numpy()))
         self.real_anchor = self.distances(self.train)
         self._untrained: dict[int, tuple[float, float]] = {}
 
@@ -73,6 +77,10 @@ class Bench:
         found = self.dataset.counter.classify(samples)
         return np.bincount(found.mode[found.good], minlength=self.dataset.counter.modes)
 
+    def effective_modes(self, counts: NDArray[np.integer]) -> float:
+        """exp(entropy) of the modes that are covered, by `count` samples."""
+        return scores.effective_number(counts[scores.supported(counts, self.count)])
+
     def untrained_anchor(self, latent_dim: int) -> tuple[float, float]:
         """The median distances of untrained generators: the same for every trial of a sweep."""
         if latent_dim not in self._untrained:
@@ -85,8 +93,14 @@ class Bench:
 
     def latents(self, latent_dim: int) -> Tensor:
         """The fixed latents that every measurement of a trial uses, shape [count, latent_dim]."""
+        return self.inputs(latent_dim, self.count)[0]
+
+    def inputs(self, latent_dim: int, count: int) -> tuple[Tensor, Tensor | None]:
+        """Fixed latents [count, latent_dim], and conditions as held-out data have them."""
         rng = torch.Generator().manual_seed(derive_seed("measure", latent_dim))
-        return latents(self.count, latent_dim, rng)
+        told = self.conditions
+        conditions = None if told is None else told[torch.arange(count) % len(told)]
+        return latents(count, latent_dim, rng), conditions
 
     @torch.no_grad()
     def _untrained_samples(self, latent_dim: int, index: int) -> Tensor:
@@ -120,13 +134,15 @@ class Meter:
     def measure(self, snapshot: Snapshot) -> Signals:
         """All signals of one snapshot. What is not defined, or not finite, is None."""
         start = time.perf_counter()
-        samples = snapshot.generate(self._latents).float().cpu()
+        conditions = self._bench.conditions
+        samples = snapshot.generate(self._latents, conditions).float().cpu()
         values = _of_training(snapshot)
         nonfinite = snapshot.nonfinite
         if not torch.isfinite(samples).all():
             nonfinite = nonfinite or "samples"
         if nonfinite is None:
             values |= self._of_samples(samples) | self._of_discriminator(snapshot, samples)
+            values |= self._of_conditions(snapshot, samples) | self._of_others(snapshot)
         self._previous = samples
         return Signals(
             update=snapshot.update,
@@ -171,31 +187,72 @@ class Meter:
     def _of_modes(self, samples: Tensor) -> dict[str, float | None]:
         bench = self._bench
         counts = bench.modes_of(samples.numpy())
-        modes = _effective(counts)
+        modes = bench.effective_modes(counts)
         return {
             "modes": modes,
             "mode_ratio": modes / bench.real_modes,
-            "modes_covered": float(scores.supported(counts).sum()),
+            "modes_covered": float(scores.supported(counts, bench.count).sum()),
             "high_quality": float(counts.sum() / len(samples)),
             "mode_kl": scores.histogram_kl(counts, bench.mode_counts),
         }
 
     def _of_discriminator(self, snapshot: Snapshot, samples: Tensor) -> dict[str, float | None]:
-        bench = self._bench
-        banks = torch.cat([bench.heldout, samples, bench.train[: bench.count // 2]])
-        logits = snapshot.discriminate(banks).double().cpu().numpy()
-        if not np.isfinite(logits).all():
+        if snapshot.discriminate is None:
             return {}
-        real, fake, train = np.split(logits, [bench.count, 2 * bench.count])
+        bench = self._bench
+        half = bench.count // 2
+        told = bench.train_conditions
+        banks = [
+            (bench.heldout, bench.conditions),
+            (samples, bench.conditions),
+            (bench.train[:half], None if told is None else told[:half]),
+        ]
+        real, fake, train = (_logits(snapshot.discriminate(*bank)) for bank in banks)
+        if not all(np.isfinite(logits).all() for logits in (real, fake, train)):
+            return {}
+        kind = "joint_" if snapshot.is_joint else ""
         return {
-            "js": scores.js_bound(real, fake),
-            "auc": scores.auc(real, fake),
+            f"{kind}js": scores.js_bound(real, fake),
+            f"{kind}auc": scores.auc(real, fake),
             "overfit_gap": _overfit_gap(real, fake, train),
         }
 
+    def _of_conditions(self, snapshot: Snapshot, samples: Tensor) -> dict[str, float | None]:
+        """How well classes are told: by D's class head of real data, by G of what it was told."""
+        dataset, labels = self._bench.dataset, self._bench.labels
+        values: dict[str, float | None] = {}
+        if labels is None:
+            return values
+        if snapshot.classify is not None:
+            found = snapshot.classify(self._bench.heldout, None).argmax(1).cpu().numpy()
+            values["class_accuracy"] = float((found == labels).mean())
+        if snapshot.is_conditional and dataset.counter.modes == dataset.classes:
+            modes = dataset.counter.classify(samples.numpy())
+            right = (modes.mode == labels)[modes.good]
+            values["condition_accuracy"] = float(right.mean()) if len(right) else None
+        return values
 
-def _effective(counts: NDArray[np.integer]) -> float:
-    return scores.effective_number(counts[scores.supported(counts)])
+    def _of_others(self, snapshot: Snapshot) -> dict[str, float | None]:
+        """What only some models have: an average of G's weights, a way back from samples."""
+        bench = self._bench
+        values: dict[str, float | None] = {}
+        if snapshot.generate_average is not None:
+            averaged = snapshot.generate_average(self._latents, bench.conditions).float().cpu()
+            energy, _sliced = bench.distances(averaged)
+            values["ema_distance"] = _between(energy, bench.real_anchor[0], self._untrained[0])
+        if snapshot.reconstruct is not None:
+            decoded = snapshot.reconstruct(bench.heldout, bench.conditions).float().cpu()
+            values["reconstruction"] = float((decoded - bench.heldout).square().mean())
+        return values
+
+
+def _head(array: Samples | None, count: int) -> Tensor | None:
+    return None if array is None else torch.tensor(array[:count])
+
+
+def _logits(tensor: Tensor) -> Floats:
+    logits: Floats = tensor.double().cpu().numpy()
+    return logits
 
 
 def _overfit_gap(real: Floats, fake: Floats, train: Floats) -> float | None:
@@ -212,6 +269,8 @@ def _of_training(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "d_loss": snapshot.d.loss,
         "g_loss": snapshot.g.loss,
+        "d_penalty": snapshot.d.penalty,
+        "g_penalty": snapshot.g.penalty,
         "d_grad_norm": snapshot.d.grad_norm,
         "g_grad_norm": snapshot.g.grad_norm,
         "d_clipped": snapshot.d.clipped,

@@ -154,16 +154,19 @@ def effective_number(counts: NDArray[np.integer]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def supported(counts: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """The modes with at least 5 good samples and a fifth of an even share of all good ones.
+def supported(counts: NDArray[np.integer], samples: int | None = None) -> NDArray[np.bool_]:
+    """The modes with enough good samples: at least 5, and a fifth of an even share of good ones.
 
     Args:
         counts: good samples of each mode.
+        samples: how many were drawn, good or not. Where a fifth of an even share of them is below
+            5, that is enough: 800 samples of 1,000 modes cannot bring 5 to each.
 
-    A single sample is not enough: uniform noise over the plane would cover most of a grid.
+    A single sample is not enough else: uniform noise over the plane would cover most of a grid.
     """
     even = counts.sum() / len(counts)
-    return np.asarray(counts >= max(5.0, 0.2 * even))
+    fewest = 5.0 if samples is None else min(5.0, max(1.0, 0.2 * samples / len(counts)))
+    return np.asarray(counts >= max(fewest, 0.2 * even))
 
 
 def histogram_kl(counts: NDArray[np.integer], reference: NDArray[np.integer]) -> float | None:

@@ -1,16 +1,16 @@
 """Rules that concern several parts of a sweep at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from ganray.spec import combinations
+from ganray.spec.data import Data
+from ganray.spec.networks import Nets
 from ganray.spec.parameters import Trainer
 from ganray.spec.problems import Problem
 from ganray.spec.space import Choices, Range
-
-IMAGE_DATA = ("digits",)
-TRAIN_SIZES = {"digits": 1_297}  # of data sets that do not say
 
 Parts = Mapping[str, Any]
 
@@ -19,23 +19,15 @@ def problems(parts: Parts) -> list[Problem]:
     """Every way in which valid parts contradict one another.
 
     Args:
-        parts: the valid parts of a sweep by name; a rule whose parts are not all there is left out.
+        parts: the valid parts of a sweep by name; a check whose parts are not all there is left
+            out.
     """
-    found: list[Problem] = []
-    if "search" in parts and "trainer" in parts:
-        found += _conditions(parts["search"].space.entries, parts["trainer"])
-    if "search" in parts:
-        found += _space(parts["search"])
-        found += _first(parts["search"])
-    if "networks" in parts and "data" in parts:
-        found += _networks(parts["networks"], parts["data"])
-    if "data" in parts and "trainer" in parts and "search" in parts:
-        found += _batch(parts["data"], parts["trainer"], parts["search"])
-    if "confirm" in parts and (parts["confirm"].top or parts["confirm"].seeds):
-        found.append(
-            Problem("confirm", "confirming runs are not built yet; leave top and seeds at 0")
-        )
-    return found
+    return [
+        problem
+        for needed, check in _CHECKS
+        if all(name in parts for name in needed)
+        for problem in check(*(parts[name] for name in needed))
+    ]
 
 
 def order(entries: Mapping[str, Choices | Range]) -> list[str]:
@@ -78,7 +70,8 @@ def _space(search: Any) -> Iterator[Problem]:
                 )
 
 
-def _conditions(entries: Mapping[str, Choices | Range], trainer: Trainer) -> Iterator[Problem]:
+def _conditions(search: Any, trainer: Trainer) -> Iterator[Problem]:
+    entries = search.space.entries
     for name, entry in entries.items():
         for parent, values in (entry.when or {}).items():
             where = f"search.space.{name}.when.{parent}"
@@ -127,16 +120,51 @@ def _first(search: Any) -> Iterator[Problem]:
 
 def _batch(data: Any, trainer: Trainer, search: Any) -> Iterator[Problem]:
     """A batch is drawn from the training samples, so it cannot be larger than they are many."""
-    size = TRAIN_SIZES.get(data.name) or data.train_size
+    size = data.samples
     entry = search.space.entries.get("batch_size")
     largest = entry.largest if entry is not None else trainer.batch_size
-    if largest > size:
+    if size is not None and largest > size:
         where = "search.space.batch_size" if entry is not None else "trainer.batch_size"
         yield Problem(where, f"{largest} is more than the {size} training samples of {data.name}")
 
 
-def _networks(networks: Any, data: Any) -> Iterator[Problem]:
-    if networks.name == "conv" and data.name not in IMAGE_DATA:
+def _networks(networks: Nets, data: Data) -> Iterator[Problem]:
+    reason = networks.refuses(data.shape) if data.shape is not None else None
+    if reason is not None:
+        yield Problem("networks.name", f"{networks.name} {reason}")
+
+
+def _simultaneous(budget: Any, search: Any, trainer: Trainer) -> Iterator[Problem]:
+    pairs = combinations.admitted(("simultaneous",), search.space.entries, trainer)
+    if any(values["simultaneous"] for values in pairs) and budget.updates % (2 * budget.reports):
         yield Problem(
-            "networks.name", f"conv needs images; {data.name} are vectors, which mlp is for"
+            "budget.updates",
+            f"simultaneous updates come in pairs, so a report must fall after an even number: "
+            f"{budget.updates} is no multiple of twice the {budget.reports} reports",
         )
+
+
+def _combinations(data: Data, networks: Nets, search: Any, trainer: Trainer) -> Iterator[Problem]:
+    try:
+        order(search.space.entries)
+    except ValueError:  # told by `_conditions`
+        return
+    context = combinations.Context(data, networks)
+    yield from combinations.problems(search.space.entries, trainer, context)
+
+
+def _confirm(confirm: Any) -> Iterator[Problem]:
+    if confirm.top or confirm.seeds:
+        yield Problem("confirm", "confirming runs are not built yet; leave top and seeds at 0")
+
+
+_CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (
+    (("search", "trainer"), _conditions),
+    (("search",), _space),
+    (("search",), _first),
+    (("networks", "data"), _networks),
+    (("data", "networks", "search", "trainer"), _combinations),
+    (("budget", "search", "trainer"), _simultaneous),
+    (("data", "trainer", "search"), _batch),
+    (("confirm",), _confirm),
+)

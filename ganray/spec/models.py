@@ -18,86 +18,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ganray.spec import checks
-from ganray.spec.names import PrunerName, SamplerName
+from ganray.spec.data import DataPart
+from ganray.spec.names import MetricName, PrunerName, SamplerName
+from ganray.spec.networks import IMPORT_PATH, MlpNetworks, NetworksPart
 from ganray.spec.parameters import Part, Seed, Share, Trainer, or_auto
 from ganray.spec.space import Space
 from ganray.trial import SIGNALS, Direction, TrialConfig, derive_seed
-
-# --- data -----------------------------------------------------------------------------------------
-
-
-class Gaussian1dData(Part):
-    """A normal distribution on the line."""
-
-    name: Literal["gaussian-1d"]
-    mean: float = 4.0
-    std: PositiveFloat = 1.25
-    train_size: PositiveInt = 50_000
-    seed: Seed = 0
-
-
-class RingData(Part):
-    """Equal Gaussians, evenly spaced on a circle."""
-
-    name: Literal["ring"]
-    modes: Annotated[int, Field(ge=2, le=100)] = 8
-    std: PositiveFloat = 0.02
-    radius: PositiveFloat = 1.0
-    train_size: PositiveInt = 50_000
-    seed: Seed = 0
-
-
-class GridData(Part):
-    """Equal Gaussians on a square grid around 0."""
-
-    name: Literal["grid"]
-    modes: Annotated[int, Field(ge=4, le=100)] = 25
-    std: PositiveFloat = 0.05
-    spacing: PositiveFloat = 2.0
-    train_size: PositiveInt = 50_000
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _square(self) -> Self:
-        side = round(self.modes**0.5)
-        if side * side != self.modes:
-            raise PydanticCustomError(
-                "not_square",
-                f"modes must be a square number, such as 9, 16 or 25; got {self.modes}",
-            )
-        return self
-
-
-class DigitsData(Part):
-    """scikit-learn's handwritten digits: 1,797 real grey images of 8×8 pixels, ten modes."""
-
-    name: Literal["digits"]
-    seed: Seed = 0
-
-
-DataPart = Annotated[Gaussian1dData | RingData | GridData | DigitsData, Field(discriminator="name")]
-
-
-# --- networks -------------------------------------------------------------------------------------
-
-
-class MlpNetworks(Part):
-    """Fully connected G and D, for any data."""
-
-    name: Literal["mlp"] = "mlp"
-    width: PositiveInt = 128
-    depth: PositiveInt = 2  # hidden layers
-
-
-class ConvNetworks(Part):
-    """A small convolutional pair, for images whose sides are multiples of 4."""
-
-    name: Literal["conv"]
-    width: PositiveInt = 32  # channels at full resolution
-
-
-NetworksPart = Annotated[MlpNetworks | ConvNetworks, Field(discriminator="name")]
-
 
 # --- search ---------------------------------------------------------------------------------------
 
@@ -154,6 +80,14 @@ class Prune(Part):
     risk: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
     audit: Share = 0.0
     then: PrunerName = "median"
+
+
+class Measure(Part):
+    """What is measured beside the signals: wherever a picture is drawn, at most 8 times a trial."""
+
+    metrics: list[MetricName] = Field(default_factory=list)
+    # for metrics of features: None, the data's own; `inception`; or `package.module:Name`
+    features: Annotated[str, Field(pattern=IMPORT_PATH + "|^inception$")] | None = None
 
 
 class Confirm(Part):
@@ -214,6 +148,7 @@ class SweepSpec(Part):
     description: str | None = None
     data: DataPart
     networks: NetworksPart = MlpNetworks()
+    measure: Measure = Measure()
     trainer: Trainer = Trainer()
     search: Search
     objective: Objective = Objective()

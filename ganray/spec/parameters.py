@@ -3,9 +3,12 @@
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -14,7 +17,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ganray.spec.names import LossName, OptimizerName
+from ganray.spec.names import (
+    ConditioningName,
+    FganGeneratorName,
+    LossName,
+    ModelName,
+    OptimizerName,
+    PenaltyName,
+    PrecisionName,
+    ScheduleName,
+    WeightClipScopeName,
+)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -46,23 +59,74 @@ def or_auto(words: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+POLICY = r"^(color|translation|cutout)(,(color|translation|cutout))*$"
+
+
+def _neither_0_nor_1(alpha: float) -> float:
+    if alpha in (0.0, 1.0):
+        raise PydanticCustomError(
+            "alpha",
+            "must be neither 0 nor 1, where it is fgan_reverse_kl and fgan_kl; got {got}",
+            {"got": alpha},
+        )
+    return alpha
+
+
 class Trainer(Part):
     """Trial parameters; the defaults are those of `TrialConfig`."""
 
+    model: ModelName = "gan"
+
     loss: LossName = "non_saturating"
+    fgan_generator: FganGeneratorName = "heuristic"
+    alpha: Annotated[float, AfterValidator(_neither_0_nor_1)] = 0.5
+    penalty: PenaltyName = "none"
+    penalty_weight: PositiveFloat | None = None
+    penalty_schedule: ScheduleName = "constant"
+    penalty_final: NonNegativeFloat = 0.0
+
     d_steps: PositiveInt = 1
     g_steps: PositiveInt = 1
+    simultaneous: bool = False
+    warmup_d_steps: PositiveInt | None = None
+    warmup_rounds: NonNegativeInt = 25
+    warmup_every: PositiveInt | None = None
+
     weight_clip: PositiveFloat | None = None
     g_weight_clip: PositiveFloat | None = None
+    weight_clip_scope: WeightClipScopeName = "all"
+    spectral_norm: bool = False
     d_grad_clip: PositiveFloat | None = None
     g_grad_clip: PositiveFloat | None = None
+
+    optimizer: OptimizerName = "adam"
+    d_optimizer: OptimizerName | None = None
+    g_optimizer: OptimizerName | None = None
     d_lr: PositiveFloat = 2e-4
     g_lr: PositiveFloat = 2e-4
-    optimizer: OptimizerName = "adam"
-    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
-    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    lr_schedule: ScheduleName = "constant"
+    lr_final: NonNegativeFloat = 0.0
+    beta1: Decay = 0.5
+    beta2: Decay = 0.999
+    momentum: Decay = 0.0
+    weight_decay: NonNegativeFloat = 0.0
+
     batch_size: PositiveInt = 128
     latent_dim: PositiveInt = 16
+    ema: Decay | None = None
+    pack: Annotated[int, Field(ge=1, le=4)] = 1
+    instance_noise: NonNegativeFloat = 0.0
+    diffaugment: Annotated[str, Field(pattern=POLICY)] | None = None
+
+    conditioning: ConditioningName = "none"
+    class_weight: PositiveFloat = 1.0
+    labelled: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    kl_weight: PositiveFloat = 1.0
+
+    precision: PrecisionName = "fp32"
+    compile: bool = False
+    channels_last: bool = False
     seed: Seed = 0
 
     @property

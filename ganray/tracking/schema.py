@@ -43,7 +43,13 @@ _TYPES: Mapping[str, Any] = {f.name: f.type for f in fields(TrialConfig)}
 
 def is_text(parameter: str) -> bool:
     """Whether a trial parameter is text, not a number."""
-    return _TYPES.get(parameter) is str
+    kind = _TYPES.get(parameter)
+    return kind is str or str in get_args(kind)
+
+
+def is_flag(parameter: str) -> bool:
+    """Whether a trial parameter is either true or false."""
+    return _TYPES.get(parameter) is bool
 
 
 def is_whole(parameter: str) -> bool:
@@ -62,8 +68,9 @@ def from_text(parameter: str, text: str) -> Any:
 
     A parameter that this version does not know is read as what it looks like.
     """
+    may_be_none = type(None) in get_args(_TYPES.get(parameter))
     if is_text(parameter):
-        return text
+        return None if may_be_none and text == to_text(None) else text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

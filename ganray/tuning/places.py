@@ -14,6 +14,7 @@ from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
 DEFAULT_RESULTS = "~/ray_results"
+CHECKPOINT = "checkpoint.pt"  # of a trial, in its folder
 
 
 def results_location(spec: SweepSpec) -> str:

@@ -1,15 +1,25 @@
 """One trial, report by report: the same in a Ray actor and in `ganray train`."""
 
+import warnings
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ganray.data import pictures
-from ganray.data.dataset import Dataset
-from ganray.gan.trainer import GanTrainer
+from ganray.data.dataset import Dataset, Samples
+from ganray.gan.base import Snapshot
+from ganray.gan.checkpoint import dump
+from ganray.gan.real import RealData
+from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
+from ganray.metrics.features import FeatureMap, inception_features, load_features
+from ganray.metrics.registry import evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
 
-PICTURES = 8  # of samples, at most, over a trial
+MILESTONES = 8  # reports, at most, with a picture, metrics and a checkpoint
 
 
 class Workbench:
@@ -28,8 +38,15 @@ class Workbench:
         self.dataset = dataset
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.networks = spec.networks.model_dump()
-        self.train = torch.tensor(dataset.train).to(self.device)
+        self.data = RealData(
+            _tensor(dataset.train),
+            labels=None if dataset.labels is None else _tensor(dataset.labels),
+            classes=dataset.classes,
+            conditions=None if dataset.conditions is None else _tensor(dataset.conditions),
+            device=self.device,
+        )
         self.bench = Bench(dataset, self.networks)
+        self.features = _feature_map(spec.measure.features, self.device)
 
 
 class Session:
@@ -37,14 +54,12 @@ class Session:
 
     def __init__(self, workbench: Workbench, config: TrialConfig) -> None:
         self._workbench = workbench
-        self._trainer = GanTrainer(
-            config, workbench.networks, workbench.train, device=workbench.device
-        )
-        self._meter = Meter(workbench.bench, config.latent_dim)
         budget = workbench.spec.budget
+        self._trainer = make_trainer(config, workbench.networks, workbench.data, budget.updates)
+        self._meter = Meter(workbench.bench, config.latent_dim)
         self._ends = budget.report_updates()
-        every = -(-budget.reports // PICTURES)
-        self._picture_at = set(self._ends[::-1][::every])  # the last report always has one
+        every = -(-budget.reports // MILESTONES)
+        self._milestones = set(self._ends[::-1][::every])  # the last report always is one
         self._update = 0
 
     @property
@@ -57,10 +72,46 @@ class Session:
         end = next(end for end in self._ends if end > self._update)
         self._trainer.advance(end - self._update)
         self._update = end
-        return self._meter.measure(self._trainer.snapshot())
+        snapshot = self._trainer.snapshot()
+        signals = self._meter.measure(snapshot)
+        if self.is_milestone and signals.nonfinite is None:
+            signals = signals.with_values(self._metrics(snapshot))
+        return signals
 
-    def picture(self) -> bytes | None:
-        """A PNG of the samples last measured, at every few reports; else None."""
-        if self._update not in self._picture_at:
-            return None
+    @property
+    def is_milestone(self) -> bool:
+        """Whether the last report is one of the few with a picture, metrics and a checkpoint."""
+        return self._update in self._milestones
+
+    def picture(self) -> bytes:
+        """A PNG of the samples last measured."""
         return pictures.draw(self._workbench.dataset, self._meter.samples)
+
+    def checkpoint(self) -> bytes:
+        """The trial as it is now, to go on with or to draw samples from."""
+        return dump(self._trainer, self._workbench.networks)
+
+    def _metrics(self, snapshot: Snapshot) -> dict[str, float]:
+        measure, dataset = self._workbench.spec.measure, self._workbench.dataset
+        generate = snapshot.generate_average or snapshot.generate  # whichever would be kept
+
+        def draw(count: int) -> Samples:
+            inputs = self._workbench.bench.inputs(self._trainer.config.latent_dim, count)
+            samples: Samples = generate(*inputs).float().cpu().numpy()
+            return samples
+
+        network = self._workbench.features
+        return evaluate(measure.metrics, dataset, draw, network=network)
+
+
+def _feature_map(name: str | None, device: str) -> FeatureMap | None:
+    if name is None:
+        return None
+    return inception_features(device=device) if name == "inception" else load_features(name, device)
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """The array itself as a tensor: on one machine all processes read the same memory."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor written
+        return torch.as_tensor(array)

@@ -7,7 +7,7 @@ from ray import tune
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
 from ganray.trial import TrialConfig
-from ganray.tuning.places import trial_location, write_file
+from ganray.tuning.places import CHECKPOINT, trial_location, write_file
 from ganray.tuning.session import Session, Workbench
 
 
@@ -39,9 +39,10 @@ class GanTrial(tune.Trainable):
         signals = self._session.next_report()
         # never "done": Tune would end the trial without asking the scheduler
         result: dict[str, Any] = {"signals": signals}
-        png = self._session.picture()
-        if png is not None:
+        if self._session.is_milestone:
             folder = trial_location(self._spec, self._number)
             name = f"samples-{signals.update:010d}.png"
-            result["picture"] = write_file(folder, name, png)
+            result["picture"] = write_file(folder, name, self._session.picture())
+            if signals.nonfinite is None:
+                write_file(folder, CHECKPOINT, self._session.checkpoint())
         return result

@@ -13,6 +13,7 @@ from ganray.errors import SpecError
 from ganray.spec.load import dump_sweep, load_sweep, parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.spec.names import LossName
+from ganray.spec.networks import MlpNetworks
 from ganray.spec.parameters import Trainer
 from ganray.trial import SIGNALS
 from tests.conftest import SMALL, Answer
@@ -21,8 +22,8 @@ SWEEPS = Path(__file__).parents[3] / "sweeps"
 
 LOSSES = ", ".join(sorted(get_args(LossName)))
 PARTS = (
-    "budget, confirm, data, description, name, networks, objective, prune, resources, search, "
-    "storage, tracking, trainer"
+    "budget, confirm, data, description, measure, name, networks, objective, prune, resources, "
+    "search, storage, tracking, trainer"
 )
 PARAMETERS = ", ".join(sorted(Trainer.model_fields))
 SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
@@ -83,7 +84,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(data="{name: ring, mods: 3}"),
         [
             "data.mods: unknown key 'mods'; did you mean 'modes'? "
-            "Known: modes, name, radius, seed, std, train_size"
+            "Known: modes, name, radius, seed, std, train_size, variant"
         ],
     ),
     "unknown key of a range": (
@@ -132,16 +133,23 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(data="{name: rng}"),
         [
             "data.name: unknown data set 'rng'; did you mean 'ring'? "
-            "Known: digits, gaussian-1d, grid, ring"
+            "Known: cifar10, digits, fashion-mnist, gaussian-1d, grid, images, mixture-1d, "
+            "mnist, ring, stacked-mnist, vectors"
         ],
     ),
     "unknown networks": (
         sweep(networks="{name: cnn}"),
-        ["networks.name: unknown networks 'cnn'. Known: conv, mlp"],
+        [
+            "networks.name: unknown networks 'cnn'. Known: conv, custom, dcgan, mlp, resnet, "
+            "sngan-resnet"
+        ],
     ),
     "networks that are no name": (
         sweep(networks="{name: true}"),
-        ["networks.name: unknown networks true. Known: conv, mlp"],
+        [
+            "networks.name: unknown networks true. Known: conv, custom, dcgan, mlp, resnet, "
+            "sngan-resnet"
+        ],
     ),
     "unknown pruner": (
         sweep(prune="{then: medain}"),
@@ -365,7 +373,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     # --- parts against one another
     "convolutions on vectors": (
         sweep(networks="{name: conv}"),
-        ["networks.name: conv needs images; ring are vectors, which mlp is for"],
+        ["networks.name: conv takes images, and these data are vectors; use mlp"],
     ),
     "confirming runs": (
         sweep(confirm="{top: 2}"),
@@ -375,7 +383,8 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(data="{name: rng}", search="trials: 0"),
         [
             "data.name: unknown data set 'rng'; did you mean 'ring'? "
-            "Known: digits, gaussian-1d, grid, ring",
+            "Known: cifar10, digits, fashion-mnist, gaussian-1d, grid, images, mixture-1d, "
+            "mnist, ring, stacked-mnist, vectors",
             "search.trials: must be greater than 0; got 0",
         ],
     ),
@@ -384,7 +393,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         [
             "search.trials: must be greater than 0; got 0",
             f"search.space.loss[0]: unknown loss 'hinj'; did you mean 'hinge'? Known: {LOSSES}",
-            "networks.name: conv needs images; ring are vectors, which mlp is for",
+            "networks.name: conv takes images, and these data are vectors; use mlp",
         ],
     ),
     # --- not a sweep at all
@@ -563,7 +572,9 @@ def test_smallest_sweep_has_the_documented_defaults(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(sweep())
     spec = load_sweep(path)
-    assert spec.networks.model_dump() == {"name": "mlp", "width": 128, "depth": 2}
+    assert isinstance(spec.networks, MlpNetworks)
+    assert (spec.networks.width, spec.networks.depth) == (128, 2)
+    assert (spec.measure.metrics, spec.measure.features) == ([], None)
     assert (spec.search.sampler, spec.search.trials, spec.search.seed) == ("tpe", 20, 0)
     assert spec.prune is not None
     assert (spec.prune.risk, spec.prune.audit, spec.prune.then) == (0.02, 0.0, "median")

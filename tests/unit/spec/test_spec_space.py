@@ -8,10 +8,14 @@ from ganray.spec.parameters import Trainer
 from ganray.spec.space import Choices, Range, Space
 from tests.conftest import SMALL
 
+# a value of every parameter that is a number, by the type of its default where that tells
+SHARES = ("beta1", "beta2", "momentum", "ema", "labelled")
+NOT_NUMBERS = (bool, str)
+TEXTS_THAT_MAY_BE_NULL = ("d_optimizer", "g_optimizer", "diffaugment")
 NUMBERS = {
-    name: 0.5 if name.startswith("beta") else 2
-    for name in Trainer.model_fields
-    if name not in ("loss", "optimizer")
+    name: 0.5 if name in SHARES else 2
+    for name, info in Trainer.model_fields.items()
+    if not isinstance(info.default, NOT_NUMBERS) and name not in TEXTS_THAT_MAY_BE_NULL
 }
 
 

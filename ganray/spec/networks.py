@@ -1,0 +1,132 @@
+"""The `networks` part of a sweep file: each architecture with its options and what it takes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from ganray.spec.parameters import Part
+
+NormName = Literal["none", "batch"]
+Shape = tuple[int, ...]
+
+IMPORT_PATH = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class Nets(Part):
+    """What every architecture says of itself."""
+
+    name: str
+
+    @property
+    def d_batch_norm(self) -> bool:
+        """Whether D normalises over the batch, so that it does not judge each sample by itself."""
+        return getattr(self, "d_norm", "none") == "batch"
+
+    def refuses(self, shape: Shape) -> str | None:
+        """Why samples of that shape do not fit; None if they do."""
+        return None
+
+
+class MlpNetworks(Nets):
+    """Fully connected G and D, for any data."""
+
+    name: Literal["mlp"] = "mlp"
+    width: PositiveInt = 128
+    depth: NonNegativeInt = 2  # hidden layers
+    d_width: PositiveInt | None = None  # None: as G
+    d_depth: NonNegativeInt | None = None
+    g_norm: NormName = "none"
+    d_norm: NormName = "none"
+    d_activation: Literal["leaky_relu", "maxout"] = "leaky_relu"
+    init_std: PositiveFloat | None = None  # of all initial weights; None: torch's own
+
+
+class ImageNetworks(Nets):
+    """Those that take images of certain sides."""
+
+    def refuses(self, shape: Shape) -> str | None:
+        """Why samples of that shape do not fit; None if they do."""
+        if len(shape) != 3:
+            return "takes images, and these data are vectors; use mlp"
+        height, width = shape[1:]
+        if self._takes(height, width):
+            return None
+        return f"takes images with {self._sides}; these have {height}×{width}"
+
+    _sides = "any sides"
+
+    def _takes(self, height: int, width: int) -> bool:
+        return True
+
+
+class ConvNetworks(ImageNetworks):
+    """A small convolutional pair, for images whose sides are multiples of 4."""
+
+    name: Literal["conv"]
+    width: PositiveInt = 32  # channels at full resolution
+
+    _sides = "sides that are multiples of 4"
+
+    def _takes(self, height: int, width: int) -> bool:
+        return height % 4 == 0 and width % 4 == 0
+
+
+class DcganNetworks(ImageNetworks):
+    """DCGAN (Radford et al. 2016), for images of 28, 32 or 64 pixels a side."""
+
+    name: Literal["dcgan"]
+    width: PositiveInt = 64  # channels beside the image
+    g_norm: NormName = "batch"
+    d_norm: NormName = "none"
+
+    _sides = "28, 32 or 64 pixels a side"
+
+    def _takes(self, height: int, width: int) -> bool:
+        return height == width and height in (28, 32, 64)
+
+
+class SnganNetworks(ImageNetworks):
+    """The residual networks of SNGAN (Miyato et al. 2018), for images of 32 pixels a side."""
+
+    name: Literal["sngan-resnet"]
+    g_width: PositiveInt = 256
+    d_width: PositiveInt = 128
+
+    _sides = "32 pixels a side"
+
+    def _takes(self, height: int, width: int) -> bool:
+        return (height, width) == (32, 32)
+
+
+class ResnetNetworks(ImageNetworks):
+    """Small residual networks without any normalisation, after R3GAN's Table 1."""
+
+    name: Literal["resnet"]
+    width: PositiveInt = 64
+    depth: PositiveInt = 1  # residual blocks a resolution
+
+    _sides = "28 or 32 pixels a side"
+
+    def _takes(self, height: int, width: int) -> bool:
+        return height == width and height in (28, 32)
+
+
+class CustomNetworks(Nets):
+    """The user's own: `package.module:Name` of what builds G, and D.
+
+    `generator(shape, latent_dim, **g_options)` gives a module [B, latent_dim] -> [B, *shape];
+    `discriminator(shape, **d_options)` one [B, *shape] -> logits [B], or, with an attribute
+    `features`, -> [B, features], which the conditioned models and autoencoders need.
+    """
+
+    name: Literal["custom"]
+    generator: Annotated[str, Field(pattern=IMPORT_PATH)]
+    discriminator: Annotated[str, Field(pattern=IMPORT_PATH)]
+    g_options: dict[str, Any] = Field(default_factory=dict)
+    d_options: dict[str, Any] = Field(default_factory=dict)
+
+
+NetworksPart = Annotated[
+    MlpNetworks | ConvNetworks | DcganNetworks | SnganNetworks | ResnetNetworks | CustomNetworks,
+    Field(discriminator="name"),
+]
