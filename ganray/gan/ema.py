@@ -33,7 +33,6 @@ class Average:
         self.decay = decay
         self.updates = 0
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
-        self.module.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:

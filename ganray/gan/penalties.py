@@ -86,7 +86,7 @@ class LeCam(Penalty):
     def forward(self, judged: Judged, draws: torch.Generator) -> Tensor:
         """The unweighted penalty; takes the logits' means into the anchors."""
         real, fake = _precise(judged.real_logits), _precise(judged.fake_logits)
-        real_anchor, fake_anchor = self._take_in(real.detach(), fake.detach())
+        real_anchor, fake_anchor = self._take_in(real, fake)
         return (real - fake_anchor).square().mean() + (fake - real_anchor).square().mean()
 
     @torch.no_grad()

@@ -145,6 +145,24 @@ def test_dragan_looks_above_real_samples_by_at_most_half_their_standard_deviatio
     assert (moved[:, 0] * moved[:, 1]).mean().item() == pytest.approx(1 / 12, abs=0.025)
 
 
+def test_dragan_takes_the_deviation_of_the_batch_itself_and_not_an_estimate():
+    real = torch.tensor([[0.0, 2.0]], dtype=torch.float64)  # deviation 1; estimated, sqrt(2)
+    witness = Witness(normal(2))
+    reached = []
+    for seed in range(200):
+        dragan(judged(witness, real, real), draws(seed))
+        reached.append((witness.seen - real).max().item())
+    assert 0.4 < max(reached) <= 0.5
+
+
+@pytest.mark.parametrize("name", ["wgan_gp", "dragan"])
+def test_what_made_the_samples_gets_no_gradient(name):
+    what = judged(smooth_critic(), normal(4, 3, seed=1), normal(4, 3, seed=2))
+    PENALTIES[name]()(what, draws()).backward()
+    assert what.real.grad is None
+    assert what.fake.grad is None
+
+
 @pytest.mark.parametrize("name", ["wgan_gp", "dragan"])
 def test_the_generator_alone_decides_the_draws(name):
     critic = Quadratic(torch.tensor([[2.0, 1.0], [1.0, -3.0]], dtype=torch.float64))
