@@ -127,6 +127,15 @@ def test_an_autoencoder_s_decoder_is_a_generator_and_its_encoder_a_discriminator
     assert str(pair.encoder.trunk) == str(networks.discriminator.trunk)
 
 
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_autoencoders_begin_as_their_architecture_says(half):
+    options = MLP | {"init_std": 0.02}
+    network = getattr(build_autoencoder(options, (2,), 3, 0, variational=True), half)
+    biases = [value for name, value in network.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 3
+    assert not any(bias.any() for bias in biases)
+
+
 # --- seeds ----------------------------------------------------------------------------------------
 
 

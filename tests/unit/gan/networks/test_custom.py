@@ -17,7 +17,10 @@ class Generator(nn.Module):
     def __init__(self, shape, latent_dim, *, width=4):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, width), nn.BatchNorm1d(width), nn.Linear(width, shape[0])
+            nn.Linear(latent_dim, width),
+            nn.BatchNorm1d(width),
+            nn.BatchNorm1d(width),
+            nn.Linear(width, shape[0]),
         )
         self.layers[1].eval()  # on purpose
 
@@ -147,8 +150,8 @@ def test_trying_leaves_random_states_modes_and_running_means_as_they_were(module
     generator = build_networks(custom(module), (2,), 3, 0).generator.network
     assert torch.equal(torch.get_rng_state(), before)
     assert generator.training
-    assert [layer.training for layer in generator.layers] == [True, False, True]
-    assert not generator.layers[1].running_mean.any()
+    assert [layer.training for layer in generator.layers] == [True, False, True, True]
+    assert not generator.layers[2].running_mean.any()
 
 
 def test_the_seed_decides_their_weights(module):
