@@ -23,5 +23,14 @@ def digits(*, seed: int = 0) -> Dataset:
         images, bunch.target, test_size=HELDOUT, stratify=bunch.target, random_state=seed
     )
     trained = train_classifier(train, labels, heldout, heldout_labels, seed=seed)
-    facts = {"classifier_accuracy": trained.accuracy}
-    return Dataset(f"digits-v1-seed{seed}", train, heldout, trained.counter, facts)
+    return Dataset(
+        f"digits-v1-seed{seed}",
+        train,
+        heldout,
+        trained.counter,
+        {"classifier_accuracy": trained.accuracy},
+        labels=labels.astype(np.int64),
+        heldout_labels=heldout_labels.astype(np.int64),
+        classes=10,
+        features=trained.counter.features,
+    )

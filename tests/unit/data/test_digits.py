@@ -107,3 +107,11 @@ def test_real_images_with_shuffled_pixels_are_no_good_samples(digits10):
     order = np.random.default_rng(0).permutation(64)
     shuffled = digits10.heldout.reshape(-1, 64)[:, order].reshape(-1, 1, 8, 8)
     assert digits10.counter.classify(shuffled).good.mean() < 0.01
+
+
+def test_labels_are_those_of_the_images(digits10, labels_of):
+    assert np.array_equal(digits10.labels, labels_of(digits10.train))
+    assert np.array_equal(digits10.heldout_labels, labels_of(digits10.heldout))
+    assert digits10.labels.dtype == np.int64
+    assert digits10.classes == 10
+    assert digits10.features(digits10.heldout).shape == (HELDOUT, 128)
