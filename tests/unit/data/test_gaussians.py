@@ -5,9 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from ganray.data.gaussians import HELDOUT, GaussianModes, gaussian_1d, grid, ring
+from ganray.data.gaussians import (
+    GRID_VARIANTS,
+    HELDOUT,
+    RING_VARIANTS,
+    GaussianModes,
+    gaussian_1d,
+    grid,
+    mixture_1d,
+    ring,
+)
 
-EVERY = [gaussian_1d, ring, grid]
+EVERY = [gaussian_1d, mixture_1d, ring, grid]
 every_mixture = pytest.mark.parametrize("mixture", EVERY)
 
 
@@ -84,7 +93,7 @@ def test_both_banks_are_equal_gaussians_of_the_std_asked_for(dataset, std):
 @every_mixture
 def test_sizes_are_those_asked_for(mixture):
     dataset = mixture(train_size=123)
-    dims = 1 if mixture is gaussian_1d else 2
+    dims = 2 if mixture in (ring, grid) else 1
     assert dataset.train.shape == (123, dims)
     assert dataset.heldout.shape == (HELDOUT, dims)
     assert dataset.shape == (dims,)
@@ -114,6 +123,8 @@ def test_the_seed_alone_decides_the_samples(mixture):
 def test_names_carry_every_parameter():
     assert gaussian_1d().name == "gaussian-1d-mean4-std1.25-v1-n50000-seed0"
     assert ring().name == "ring-modes8-std0.02-radius1-v1-n50000-seed0"
+    expected = "mixture-1d-means-4_0_4-stds0.5_0.25_1-weights0.3_0.3_0.4-v1-n50000-seed0"
+    assert mixture_1d().name == expected
     assert grid().name == "grid-modes25-std0.05-spacing2-v1-n50000-seed0"
 
 
@@ -123,6 +134,10 @@ def test_names_carry_every_parameter():
         (gaussian_1d, {"mean": 1.0, "std": 0.5}),
         (ring, {"modes": 3, "std": 0.5, "radius": 3.0}),
         (grid, {"modes": 4, "std": 0.5, "spacing": 3.0}),
+        (
+            mixture_1d,
+            {"means": (1.0, 2.0, 3.0), "stds": (1.0, 1.0, 1.0), "weights": (1.0, 1.0, 2.0)},
+        ),
     ],
 )
 def test_no_two_data_sets_share_a_name(mixture, options):
@@ -154,3 +169,135 @@ def test_a_sample_is_of_the_nearest_mode_and_good_up_to_three_std():
     assert counter.modes == 2
     assert found.mode.tolist() == [0, 0, 0, 1, 1, 1]
     assert found.good.tolist() == [True, False, False, False, True, False]
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mixture", [mixture_1d, ring, grid])
+def test_labels_are_the_modes_that_samples_were_drawn_from(mixture):
+    dataset = mixture()
+    pairs = (dataset.train, dataset.labels), (dataset.heldout, dataset.heldout_labels)
+    for bank, labels in pairs:
+        found = dataset.counter.classify(bank)
+        assert labels.dtype == np.int64
+        assert (found.mode == labels)[found.good].mean() > 0.999  # a stray of a wide mode
+    assert dataset.classes == dataset.counter.modes > 1
+
+
+# --- unequal modes --------------------------------------------------------------------------------
+
+
+def test_the_mixture_has_the_means_widths_and_shares_asked_for():
+    means, stds, weights = (-5.0, 1.0), (0.5, 2.0), (1.0, 3.0)
+    dataset = mixture_1d(means=means, stds=stds, weights=weights)
+    for bank, labels in (
+        (dataset.train, dataset.labels),
+        (dataset.heldout, dataset.heldout_labels),
+    ):
+        share = (labels == 0).mean()
+        assert share == pytest.approx(0.25, abs=5 * math.sqrt(0.1875 / len(labels)))
+        for index in (0, 1):
+            mine = bank[labels == index, 0]
+            assert mine.mean() == pytest.approx(
+                means[index], abs=5 * stds[index] / len(mine) ** 0.5
+            )
+            assert mine.std() == pytest.approx(stds[index], rel=5 / (2 * len(mine)) ** 0.5)
+
+
+def test_default_mixture_is_well_separated():
+    counter = mixture_1d(train_size=10).counter
+    edges = np.stack(
+        [counter.centres[:, 0] - 3 * counter.std, counter.centres[:, 0] + 3 * counter.std]
+    )
+    assert (edges[0, 1:] > edges[1, :-1]).all()
+
+
+def test_modes_of_unequal_width_are_compared_in_units_of_their_own():
+    centres = np.array([[0.0], [4.0]], dtype=np.float32)
+    counter = GaussianModes(centres, np.array([0.1, 2.0], dtype=np.float32))
+    found = counter.classify(np.array([[0.29], [0.31], [-1.9], [-2.1]], dtype=np.float32))
+    # 0.31 is 3.1 widths from the narrow mode but 1.8 from the wide one
+    assert found.mode.tolist() == [1, 1, 1, 1]
+    assert found.good.tolist() == [True, True, True, False]
+    assert counter.classify(np.array([[0.1]], dtype=np.float32)).mode.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"means": (1.0,)},
+        {"means": (), "stds": (), "weights": ()},
+        {"stds": (0.5, 0.0, 1.0)},
+        {"weights": (0.5, -0.1, 1.0)},
+    ],
+)
+def test_a_mixture_that_makes_no_sense_is_refused(options):
+    with pytest.raises(ValueError, match=r"means, stds and weights|must be positive"):
+        mixture_1d(**options)
+
+
+# --- published variants ---------------------------------------------------------------------------
+
+PUBLISHED = [
+    # who, modes, std, radius or spacing, training samples
+    (ring, "pacgan", 8, 0.01, 1.0, 100_000),
+    (ring, "wgan-gp", 8, 0.0141, 1.414, 50_000),
+    (ring, "d2gan", 8, 0.02, 2.0, 50_000),
+    (ring, "presgan", 10, 0.05, 3.0, 50_000),
+    (grid, "pacgan", 25, 0.05, 2.0, 100_000),
+    (grid, "wgan-gp", 25, 0.0177, 0.707, 50_000),
+    (grid, "bourgan", 25, 0.1, 2.0, 1_250),
+]
+
+
+@pytest.mark.parametrize(("mixture", "variant", "modes", "std", "length", "size"), PUBLISHED)
+def test_variants_are_as_published(mixture, variant, modes, std, length, size):
+    dataset = mixture(variant=variant)
+    centres = dataset.counter.centres
+    assert len(dataset.train) == size
+    assert len(np.unique(centres, axis=0)) == dataset.counter.modes == modes
+    assert dataset.counter.std == pytest.approx(std, rel=4e-3)
+    if mixture is ring:
+        found = np.linalg.norm(centres, axis=1)
+    else:
+        found = np.diff(np.unique(centres[:, 0]))
+    assert found == pytest.approx(np.full(len(found), length), rel=4e-3)
+
+
+def test_every_variant_is_tested():
+    named = {(mixture, variant) for mixture, variant, *_ in PUBLISHED}
+    assert named == {(ring, v) for v in RING_VARIANTS} | {(grid, v) for v in GRID_VARIANTS}
+
+
+def test_bourgan_s_grid_has_fifty_training_samples_a_mode():
+    dataset = grid(variant="bourgan")
+    assert np.bincount(dataset.labels).tolist() == [50] * 25
+    assert dataset.name != grid(std=0.1, train_size=1_250).name
+    assert np.bincount(dataset.heldout_labels).std() > 5.0  # those are drawn at random
+
+
+def test_a_variant_is_the_data_set_of_its_options():
+    assert ring(variant="d2gan").fingerprint == ring(std=0.02, radius=2.0).fingerprint
+    assert ring(variant="d2gan").name == ring(std=0.02, radius=2.0).name
+    assert ring(variant="d2gan", seed=1).name != ring(variant="d2gan").name
+
+
+@pytest.mark.parametrize(
+    ("mixture", "options"),
+    [
+        (ring, {"modes": 9}),
+        (ring, {"std": 0.01}),
+        (ring, {"radius": 2.0}),
+        (ring, {"train_size": 10}),
+        (grid, {"spacing": 1.0}),
+    ],
+)
+def test_options_beside_a_variant_are_refused(mixture, options):
+    with pytest.raises(ValueError, match="variant 'pacgan' sets every option but the seed"):
+        mixture(variant="pacgan", **options)
+
+
+def test_an_unknown_variant_is_refused_with_those_that_are_known():
+    with pytest.raises(ValueError, match="unknown variant 'gdpp'; known: d2gan, pacgan, presgan"):
+        ring(variant="gdpp")
