@@ -7,7 +7,9 @@ from ganray.data.registry import DATASETS, load_dataset
 
 
 def test_names_are_those_of_sweep_files():
-    assert set(DATASETS) == {"gaussian-1d", "ring", "grid", "digits"}
+    made_here = {"gaussian-1d", "mixture-1d", "ring", "grid", "digits"}
+    published = {"mnist", "fashion-mnist", "cifar10", "stacked-mnist"}
+    assert set(DATASETS) == made_here | published | {"images", "vectors"}
 
 
 @pytest.mark.parametrize(
