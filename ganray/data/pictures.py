@@ -1,14 +1,17 @@
 """A picture of samples, drawn in milliseconds: points over the real modes, or a grid of images."""
 
 import io
+import math
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ganray.data.dataset import Dataset, Samples
+from ganray.data.dataset import Dataset, Samples, as_float
 
 SIZE = 480  # pixels
-GRID = 10  # images a side
+GRID = 10  # images a side, or fewer large ones
+LARGEST = 640  # pixels that they take without being scaled
+FEWEST = 4
 POINTS = 1_000
 # Okabe and Ito's palette: told apart with any colour vision
 BLUE, ORANGE, WHITE = (0, 114, 178), (230, 159, 0), (255, 255, 255)
@@ -19,14 +22,16 @@ def draw(dataset: Dataset, samples: Samples) -> bytes:
 
     Args:
         dataset: where the samples should come from.
-        samples: shape [N, 1], [N, 2] or [N, C, H, W]; values that are not finite are left out.
+        samples: shape [N, D], of which at most two coordinates are drawn, or [N, C, H, W]: grey for
+            one channel, colours for three, for others a tile of each channel; values that are not
+            finite are left out.
     """
     if len(dataset.shape) == 3:
-        image = _image_grid(samples)
+        image = _image_grid(samples if samples.shape[1] in (1, 3) else _tiled(samples))
     elif dataset.shape == (1,):
-        image = _histogram(dataset.heldout[:, 0], samples[:, 0])
+        image = _histogram(as_float(dataset.heldout)[:, 0], samples[:, 0])
     else:
-        image = _scatter(dataset.heldout[:POINTS, :2], samples[:POINTS, :2])
+        image = _scatter(as_float(dataset.heldout)[:POINTS, :2], samples[:POINTS, :2])
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
@@ -62,12 +67,24 @@ def _histogram(real: Samples, fake: Samples) -> Image.Image:
     return image
 
 
+def _tiled(samples: Samples) -> Samples:
+    """The channels of each image [N, C, H, W] as one grey image, in rows of about as many."""
+    count, channels, height, width = samples[: GRID * GRID].shape
+    columns = math.ceil(math.sqrt(channels))
+    rows = math.ceil(channels / columns)
+    tiles = np.full((count, rows * columns, height, width), -1.0, np.float32)
+    tiles[:, :channels] = samples[:count]
+    tiles = tiles.reshape(count, rows, columns, height, width).transpose(0, 1, 3, 2, 4)
+    return tiles.reshape(count, 1, rows * height, columns * width)
+
+
 def _image_grid(samples: Samples) -> Image.Image:
-    images = np.nan_to_num(samples[: GRID * GRID], posinf=1.0, neginf=-1.0)
-    channels, height, width = images.shape[1:]
-    canvas = np.full((channels, GRID * (height + 1) + 1, GRID * (width + 1) + 1), 1.0, np.float32)
+    channels, height, width = samples.shape[1:]
+    side = int(np.clip(LARGEST // (max(height, width) + 1), FEWEST, GRID))
+    images = np.nan_to_num(samples[: side * side], posinf=1.0, neginf=-1.0)
+    canvas = np.full((channels, side * (height + 1) + 1, side * (width + 1) + 1), 1.0, np.float32)
     for index, picture in enumerate(images):
-        row, column = divmod(index, GRID)
+        row, column = divmod(index, side)
         top, left = row * (height + 1) + 1, column * (width + 1) + 1
         canvas[:, top : top + height, left : left + width] = picture
     pixels = ((canvas.clip(-1, 1) + 1.0) * 127.5).astype(np.uint8).transpose(1, 2, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganray.data.dataset import Dataset
+from ganray.data.dataset import Dataset, as_float
 from ganray.data.gaussians import gaussian_1d
 from ganray.data.pictures import BLUE, ORANGE, SIZE, WHITE, draw
 
@@ -174,3 +174,41 @@ def test_colour_images_keep_their_colours(digits10):
     rgb[:, 1] = 1.0
     picture = pixels(draw(digits10, rgb))
     assert tuple(picture[20, 20]) == (0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "places"),
+    [(2, [(0, 0), (0, 1)]), (4, [(0, 0), (0, 1), (1, 0), (1, 1)]), (5, [(0, 0), (0, 1), (0, 2)])],
+)
+def test_other_numbers_of_channels_are_grey_tiles(digits10, channels, places):
+    images = np.full((2, channels, 8, 8), -1.0, dtype=np.float32)
+    images[1] = np.linspace(-0.5, 1.0, channels)[:, None, None]
+    picture = pixels(draw(digits10, images))
+    assert (picture[..., 0] == picture[..., 2]).all()
+    columns = {2: 2, 4: 2, 5: 3}[channels]
+    width = 8 * columns + 1
+    scale = max(1, SIZE // (10 * width + 1))
+    for channel, (row, column) in enumerate(places):
+        x = scale * (width + 1 + 8 * column + 4)
+        y = scale * (1 + 8 * row + 4)
+        assert picture[y, x, 0] == pytest.approx((images[1, channel, 0, 0] + 1.0) * 127.5, abs=1.0)
+
+
+def test_a_tile_without_a_channel_is_black(digits10):
+    images = np.ones((1, 3 + 2, 8, 8), dtype=np.float32)
+    picture = pixels(draw(digits10, images))
+    assert picture[1 + 8 + 4, 1 + 16 + 4, 0] == 0
+    assert picture[1 + 8 + 4, 1 + 8 + 4, 0] == 255
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 10), (64, 9), (128, 4), (256, 4)])
+def test_large_images_are_fewer(digits10, size, side):
+    images = np.zeros((100, 3, size, size), dtype=np.float32)
+    picture = pixels(draw(digits10, images))
+    assert picture.shape == (side * (size + 1) + 1, side * (size + 1) + 1, 3)
+
+
+def test_real_images_may_be_bytes(digits28):
+    images = as_float(digits28.heldout[:100])
+    picture = pixels(draw(digits28, images))
+    assert picture[1:29, 1:29, 0] == pytest.approx(digits28.heldout[0, 0].astype(float), abs=1.0)
