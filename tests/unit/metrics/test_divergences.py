@@ -92,6 +92,9 @@ def test_w2_of_gaussians_is_bures_also_where_covariances_do_not_commute():
 def test_w2_of_gaussians_allows_singular_covariances():
     flat, point = np.diag([4.0, 0.0]), np.zeros((2, 2))
     assert gaussian_w2(np.zeros(2), flat, np.zeros(2), point) == pytest.approx(2.0)
+    spike = np.outer(np.arange(5.0), np.arange(5.0))  # some eigenvalues are rounded below 0
+    assert min(np.linalg.eigvalsh(spike)) < 0.0
+    assert gaussian_w2(np.zeros(5), spike, np.ones(5), spike) == pytest.approx(math.sqrt(5.0))
 
 
 @pytest.mark.parametrize(("shift", "std"), [(0.0, 2.0), (1.5, 2.0), (-1.5, 1.0), (0.0, 1.0)])
@@ -109,6 +112,13 @@ def test_pearson_of_gaussians_is_infinite_where_its_integral_diverges():
     assert f_divergence(gaussian(0.0, 1.5), gaussian(0.0, 1.0), "fgan_pearson") == math.inf
     assert f_divergence(gaussian(0.0, 1.0), gaussian(0.0, 1.5), "fgan_neyman") == math.inf
     assert math.isfinite(gaussian_pearson(0.0, 1.4, 0.0, 1.0))
+
+
+def test_an_integral_that_grows_with_its_limits_is_infinite():
+    """With variances 2 and 1, p²/q is the same everywhere: nothing overflows."""
+    assert f_divergence(gaussian(0.0, math.sqrt(2.0)), gaussian(0.0, 1.0), "fgan_pearson") == (
+        math.inf
+    )
 
 
 # --- quadrature -----------------------------------------------------------------------------------
@@ -319,6 +329,15 @@ def test_fit_is_the_best_of_all_gaussians(name):
     for step in ((1e-3, 0.0), (-1e-3, 0.0), (0.0, 1e-3), (0.0, -1e-3)):
         near = gaussian(found.mean + step[0], found.std * math.exp(step[1]))
         assert f_divergence(MIXTURE, near, name) >= found.value
+
+
+def test_fit_is_the_best_also_where_the_best_start_is_on_the_wrong_slope():
+    crowd = Mixture1d(
+        (1.03, 1.55, 3.14, 4.14), (1.19, 0.48, 0.25, 0.43), (0.051, 0.154, 0.725, 0.07)
+    )
+    others = itertools.product(np.arange(2.0, 4.0, 0.1), np.arange(0.2, 1.4, 0.1))
+    best = min(f_divergence(crowd, gaussian(*each), "fgan_js") for each in others)
+    assert fit_gaussian(crowd, "fgan_js").value <= best
 
 
 def test_fits_go_from_covering_to_seeking():

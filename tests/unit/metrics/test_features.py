@@ -37,6 +37,7 @@ def nets(monkeypatch) -> str:
     module = ModuleType("own_nets")
     module.Encoder, module.sums = Encoder, sums
     module.flat, module.listed = lambda x: x.sum((1, 2, 3)), lambda x: x.tolist()
+    module.pooled = lambda x: x.mean((0, 2, 3))[None]
     module.number, module.Broken = 3, type("Broken", (), {"__init__": lambda self: 1 / 0})
     monkeypatch.setitem(sys.modules, "own_nets", module)
     return "own_nets"
@@ -74,6 +75,7 @@ def test_network_that_cannot_be_made_is_told(nets, path, message):
     [
         ("flat", r"gives \(250,\) for inputs of shape \(250, 3, 2, 2\); \(250, F\) is needed"),
         ("listed", "gives list for inputs"),
+        ("pooled", r"gives \(1, 3\) for inputs"),
     ],
 )
 def test_output_of_another_shape_is_told(nets, name, message):
@@ -110,9 +112,9 @@ def weights(tmp_path, monkeypatch):
 
 
 def test_inception_is_given_bytes_and_the_weights_of_the_file(weights):
-    images = np.array([-1.0, 1.0, 0.2, 7.0], np.float32).reshape(4, 1, 1, 1).repeat(3, 1)
+    images = np.array([-1.0, 1.0, 0.3, 7.0], np.float32).reshape(4, 1, 1, 1).repeat(3, 1)
     found = inception_features(weights)(images)
-    levels = np.array([0.0, 255.0, 153.0, 255.0])
+    levels = np.array([0.0, 255.0, 166.0, 255.0])  # 1.3 · 127.5 is 165.75
     assert found == pytest.approx(levels[:, None] * [1.0, 2.0, 3.0])
 
 

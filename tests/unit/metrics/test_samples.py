@@ -387,6 +387,7 @@ def test_only_good_samples_make_the_histogram():
     expected = 0.75 * math.log(0.75 * 8.0) + 0.25 * math.log(0.25 * 8.0)
     assert found[:2] == (2, 0.4)
     assert found.raw_kl == pytest.approx(expected)
+    assert found.kl == pytest.approx(expected - 7.0 / (2.0 * 4.0))
 
 
 def test_kl_is_not_defined_without_a_good_sample():
