@@ -104,7 +104,7 @@ class TrialConfig:
     labelled: float = 1.0  # share of the training labels that sgan may see
     kl_weight: float = 1.0  # beta of the VAE
 
-    precision: str = "fp32"  # or bf16
+    dtype: str = "fp32"  # of the networks; or bf16
     compile: bool = False
     channels_last: bool = False
     seed: int = 0

@@ -3,22 +3,31 @@
 import inspect
 import pickle
 import re
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 import ganray
 from ganray import errors
 from ganray.data.registry import DATASETS
 from ganray.errors import GanrayError, SpecError
-from ganray.gan.losses import LOSSES
-from ganray.gan.networks import NETWORKS
-from ganray.gan.trainer import OPTIMIZERS
+from ganray.gan.clipping import CLIP_SCOPES
+from ganray.gan.fgan import DIVERGENCES
+from ganray.gan.losses import LOSS_NAMES
+from ganray.gan.networks import ARCHITECTURES
+from ganray.gan.networks.players import HEADS
+from ganray.gan.optimizers import OPTIMIZERS
+from ganray.gan.penalties import PENALTIES
+from ganray.gan.schedules import SCHEDULES
+from ganray.metrics.registry import METRICS
+from ganray.spec import combinations, names
+from ganray.spec.data import DataPart
 from ganray.spec.load import parse_sweep
-from ganray.spec.models import ConvNetworks, DataPart, MlpNetworks, NetworksPart, SweepSpec
-from ganray.spec.names import LossName, OptimizerName, PrunerName, SamplerName
+from ganray.spec.models import SweepSpec
+from ganray.spec.names import PrunerName, SamplerName
+from ganray.spec.networks import ConvNetworks, MlpNetworks, NetworksPart
 from ganray.spec.parameters import Trainer
 from ganray.tracking import schema
 from ganray.trial import COUNTERS, SIGNAL_LABELS, SIGNALS, Outcome, Signals, State, TrialConfig
@@ -36,7 +45,9 @@ ERRORS = [
 def parts(union: Any) -> dict[str, Any]:
     """The parts of a union of the sweep file, by the name that the file gives them."""
     members = get_args(get_args(union)[0])
-    return {get_args(part.model_fields["name"].annotation)[0]: part for part in members}
+    return {
+        name: part for part in members for name in get_args(part.model_fields["name"].annotation)
+    }
 
 
 # --- the package ----------------------------------------------------------------------------------
@@ -69,28 +80,63 @@ def test_version_is_that_of_the_package() -> None:
 
 @pytest.mark.parametrize(
     ("literal", "registry"),
-    [(LossName, LOSSES), (OptimizerName, OPTIMIZERS)],
-    ids=["losses", "optimizers"],
+    [
+        (names.LossName, LOSS_NAMES),
+        (names.FganName, DIVERGENCES),
+        (names.OptimizerName, OPTIMIZERS),
+        (names.PenaltyName, {"none", *PENALTIES}),
+        (names.ScheduleName, SCHEDULES),
+        (names.WeightClipScopeName, CLIP_SCOPES),
+        (names.ConditioningName, HEADS),
+        (names.MetricName, METRICS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_names_of_the_sweep_file_are_those_of_the_code(literal: Any, registry: Any) -> None:
     assert set(get_args(literal)) == set(registry)
 
 
-@pytest.mark.parametrize(
-    ("union", "registry"),
-    [(DataPart, DATASETS), (NetworksPart, NETWORKS)],
-    ids=["data sets", "networks"],
-)
-def test_parts_of_the_sweep_file_are_those_of_the_code(
-    union: Any, registry: Mapping[str, Any]
-) -> None:
-    found = parts(union)
-    assert set(found) == set(registry)
+def test_rules_of_the_sweep_file_name_penalties_that_take_gradients() -> None:
+    plain = {"lecam"}
+    assert set(combinations.GRADIENT_PENALTIES) == set(PENALTIES) - plain
+
+
+def test_data_sets_of_the_sweep_file_have_the_options_of_the_code() -> None:
+    found = parts(DataPart)
+    assert set(found) == set(DATASETS)
     for name, part in found.items():
-        signature = inspect.signature(registry[name]).parameters.values()
-        options = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}
-        given = {k: info.default for k, info in part.model_fields.items() if k != "name"}
-        assert given == options, name
+        signature = inspect.signature(DATASETS[name]).parameters.values()
+        assert given(part) == {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}
+
+
+def test_networks_of_the_sweep_file_have_the_options_of_the_code() -> None:
+    found = parts(NetworksPart)
+    assert set(found) == set(ARCHITECTURES)
+    for name, part in found.items():
+        options = {f.name: _default(f) for f in fields(ARCHITECTURES[name].options)}
+        assert given(part) == options, name
+
+
+def given(part: type[BaseModel]) -> dict[str, Any]:
+    """The options of a part with their defaults; `empty`, as of a function, where there is none."""
+    return {
+        name: inspect.Parameter.empty
+        if info.is_required()
+        else info.get_default(call_default_factory=True)
+        for name, info in part.model_fields.items()
+        if name != "name"
+    }
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty if field.default is MISSING else field.default
+
+
+def test_every_value_of_a_metric_is_a_signal_with_its_direction() -> None:
+    for metric in METRICS.values():
+        assert {name: SIGNALS[name] for name in metric.values} == metric.values
 
 
 def test_every_sampler_of_the_sweep_file_can_be_made() -> None:

@@ -1,5 +1,7 @@
 """`ganray train`: one trial in this process, a line a report."""
 
+from typing import Any
+
 from rich.console import Console
 
 from ganray.cli.board import show_js, show_number, show_settings
@@ -22,7 +24,7 @@ def train_one(spec: SweepSpec, trial: int | None) -> Signals:
     """
     console = Console(stderr=True, highlight=False)
     spec, config = _what(spec, trial)
-    console.print(show_settings({n: getattr(config, n) for n in config.__slots__}), style="dim")
+    console.print(show_settings(_settings(spec, config)), style="dim")
     session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), config)
     while True:
         signals = session.next_report()
@@ -44,3 +46,10 @@ def _what(spec: SweepSpec, trial: int | None) -> tuple[SweepSpec, TrialConfig]:
 
     study = SweepStudy.load(spec)
     return study.spec, study.config(trial)
+
+
+def _settings(spec: SweepSpec, config: TrialConfig) -> dict[str, Any]:
+    """What the sweep file decides or searches, with the trial's values."""
+    first = spec.search.first[0].given if spec.search.first else {}
+    named = {*spec.trainer.given, *spec.search.space.entries, *first}
+    return {name: getattr(config, name) for name in config.__slots__ if name in named}

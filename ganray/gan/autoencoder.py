@@ -13,6 +13,7 @@ from ganray.gan.real import RealData
 from ganray.trial import TrialConfig, derive_seed
 
 SMALLEST_ERROR = 1e-8  # of the squared error whose logarithm is taken
+LOG_VARIANCES = (-20.0, 10.0)  # of codes; an untrained encoder of large features goes beyond
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -106,6 +107,7 @@ class AutoencoderTrainer(Trainer):
         if not self._variational:
             return codes, codes.new_zeros(())
         mean, log_variance = codes.chunk(2, dim=1)
+        log_variance = log_variance.clamp(*LOG_VARIANCES)
         noise = torch.randn(mean.shape, generator=self._rng, device=mean.device)
         latents = mean + (0.5 * log_variance).exp() * noise
         return latents, gaussian_kl(mean, log_variance).mean()

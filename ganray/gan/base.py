@@ -174,7 +174,7 @@ class Trainer(ABC):
 
     def _autocast(self) -> AbstractContextManager[object]:
         """The precision of the networks; losses and penalties stay in fp32."""
-        if self.config.precision == "bf16":
+        if self.config.dtype == "bf16":
             return torch.autocast(self.data.device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
@@ -196,6 +196,7 @@ def evaluated(network: nn.Module, call: Evaluate) -> Evaluate:
     @torch.no_grad()
     def evaluate(inputs: Tensor, conditions: Tensor | None = None) -> Tensor:
         device = next(network.parameters()).device
+        was_training = network.training
         network.eval()
         chunks = torch.split(inputs, CHUNK)
         told = [None] * len(chunks) if conditions is None else torch.split(conditions, CHUNK)
@@ -203,7 +204,7 @@ def evaluated(network: nn.Module, call: Evaluate) -> Evaluate:
             call(chunk.to(device), None if condition is None else condition.to(device))
             for chunk, condition in zip(chunks, told, strict=True)
         ]
-        network.train()
+        network.train(was_training)
         return torch.cat(parts)
 
     return evaluate

@@ -125,15 +125,16 @@ class GanTrainer(Trainer):
             self._g.move()  # along the gradient that was taken with D's
             self._took_g_step()
         else:
-            fake = self._fake()
+            fake = self._fake(self._pick() if self._is_conditional else None)
             self._g.step(self._generator_loss(self._judge(fake), fake))
             self._took_g_step()
 
     def _discriminator_update(self) -> None:
         simultaneous = self.config.simultaneous
+        picked = self._pick()
+        real = self._real(picked)
         with torch.set_grad_enabled(simultaneous):  # else D's step needs no graph through G
-            fake = self._fake()
-        real = self._real()
+            fake = self._fake(picked)  # told the same, so that what lies between is told it, too
         if self._penalty is not None:
             _ask_gradient(real.samples, wanted=self._penalty.needs_real_gradient)
             _ask_gradient(fake.samples, wanted=self._penalty.needs_fake_gradient)
@@ -151,7 +152,7 @@ class GanTrainer(Trainer):
         real_logits = on_fake.logits
         if self._loss.generator_uses_real:
             with torch.no_grad():
-                real_logits = self._judge(self._real()).logits
+                real_logits = self._judge(self._real(self._pick())).logits
         loss = self._loss.generator(real_logits, on_fake.logits)
         if self.config.conditioning == "acgan":
             loss = loss + self.config.class_weight * _cross_entropy(on_fake, fake)
@@ -165,7 +166,7 @@ class GanTrainer(Trainer):
             return _cross_entropy(on_real, real) + _cross_entropy(on_fake, fake)
         if self._labelled == len(self.data):
             return _cross_entropy(on_real, real)
-        labelled = self._real(among=self._labelled)
+        labelled = self._real(self._pick(among=self._labelled))
         return _cross_entropy(self._judge(labelled), labelled)
 
     def _penalise(
@@ -181,7 +182,9 @@ class GanTrainer(Trainer):
             on_real.logits,
             on_fake.logits,
         )
-        weight = config.penalty_weight or self._penalty.default_weight
+        weight = config.penalty_weight
+        if weight is None:
+            weight = self._penalty.default_weight
         weight *= factor(config.penalty_schedule, self.progress, config.penalty_final)
         penalty: Tensor = weight * self._penalty(judged, self._rng)
         return penalty
@@ -192,23 +195,21 @@ class GanTrainer(Trainer):
 
     # --- what goes through the networks -----------------------------------------------------------
 
-    def _real(self, among: int | None = None) -> Shown:
-        picked = self._pick(among)
+    def _real(self, picked: Tensor) -> Shown:
         conditions = self.data.conditions_at(picked) if self._is_conditional else None
         labels = self.data.labels_at(picked) if self._has_class_head else None
         return self._show(self.data.samples_at(picked), conditions, labels)
 
-    def _fake(self) -> Shown:
-        """Generated samples, with conditions drawn as often as real data have them."""
+    def _fake(self, picked: Tensor | None) -> Shown:
+        """Generated samples, told what the picked real ones are."""
         config = self.config
-        picked = self._pick() if self._is_conditional else None
-        conditions = None if picked is None else self.data.conditions_at(picked)
+        conditions = labels = None
+        if self._is_conditional and picked is not None:
+            conditions = self.data.conditions_at(picked)
+            labels = self.data.labels_at(picked) if self._has_class_head else None
         noise = latents(config.batch_size * config.pack, config.latent_dim, self._rng)
         with self._autocast():
             samples = self._g.forward(noise, conditions)
-        labels = None  # SGAN's G is told no class
-        if self._has_class_head and picked is not None:
-            labels = self.data.labels_at(picked)
         return self._show(samples.float(), conditions, labels)
 
     def _pick(self, among: int | None = None) -> Tensor:

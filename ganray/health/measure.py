@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganray.data.dataset import Dataset, Samples, as_float
-from ganray.gan.networks import build_networks, latents
 from ganray.gan.base import Snapshot
+from ganray.gan.networks import build_networks, latents
 from ganray.health import scores
 from ganray.health.scores import Floats
 from ganray.trial import Signals, derive_seed

@@ -131,7 +131,7 @@ RULES: Sequence[Rule] = (
 )
 
 # Parameters that mean something only beside a value of another.
-_DEPENDENTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
+DEPENDENTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
     ("penalty_weight", "penalty", lambda v: v != "none"),
     ("penalty_schedule", "penalty", lambda v: v != "none"),
     ("penalty_final", "penalty_schedule", lambda v: v != "constant"),
@@ -159,7 +159,7 @@ def problems(entries: Entries, trainer: Trainer, context: Context) -> Iterator[P
             if rule.holds(values, context):
                 yield Problem(_where(rule.parameters[0], entries), _told(rule, values))
                 break
-    for name, parent, matters in _DEPENDENTS:
+    for name, parent, matters in DEPENDENTS:
         fixed = name in trainer.model_fields_set and name not in entries
         if fixed and not any(matters(v[parent]) for v in admitted((parent,), entries, trainer)):
             yield Problem(f"trainer.{name}", f"has no effect: {parent} never asks for it")

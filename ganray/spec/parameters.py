@@ -19,15 +19,16 @@ from pydantic_core import PydanticCustomError
 
 from ganray.spec.names import (
     ConditioningName,
+    DtypeName,
     FganGeneratorName,
     LossName,
     ModelName,
     OptimizerName,
     PenaltyName,
-    PrecisionName,
     ScheduleName,
     WeightClipScopeName,
 )
+from ganray.spec.problems import shown
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -53,7 +54,7 @@ def or_auto(words: str) -> WrapValidator:
             raise PydanticCustomError(
                 "or_auto",
                 "must be {words}, or auto; got {got}",
-                {"words": words, "got": repr(value)},
+                {"words": words, "got": shown(value)},
             ) from None
 
     return WrapValidator(validate)
@@ -124,7 +125,7 @@ class Trainer(Part):
     labelled: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     kl_weight: PositiveFloat = 1.0
 
-    precision: PrecisionName = "fp32"
+    dtype: DtypeName = "fp32"
     compile: bool = False
     channels_last: bool = False
     seed: Seed = 0

@@ -53,7 +53,7 @@ def test_a_record_holds_only_what_is_defined_zeros_included():
 
 
 def test_records_of_a_newer_version_stay_readable():
-    assert Signals.from_dict({**COUNTS, "js": 0.5, "fid": 3.0}) == signals(js=0.5)
+    assert Signals.from_dict({**COUNTS, "js": 0.5, "duality_gap": 3.0}) == signals(js=0.5)
 
 
 def test_a_record_without_its_counters_is_an_error():
@@ -83,8 +83,31 @@ def test_directions_are_those_that_a_reader_expects():
         "js",
         "probe_js",
         "probe_auc",
+        "ema_distance",
+        "reconstruction",
+        "fid",
+        "kid",
+        "ndb",
+        "wasserstein_1",
+        "wasserstein_2",
+        "published_kl",
     }
-    assert larger == {"modes", "mode_ratio", "modes_covered", "high_quality", "updates_per_second"}
+    assert larger == {
+        "modes",
+        "mode_ratio",
+        "modes_covered",
+        "high_quality",
+        "class_accuracy",
+        "condition_accuracy",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "vendi",
+        "modes_any",
+        "published_quality",
+        "updates_per_second",
+    }
     assert {"d_loss", "g_loss", "auc", "d_grad_norm"} <= set(SIGNALS) - smaller - larger
 
 

@@ -134,7 +134,8 @@ class ProjectionHead(LogitHead):
 class ClassHead(LogitHead):
     """Beside the logit, linear class logits [B, K] of the same features.
 
-    Source: Odena et al. 2017, section 3 (arXiv 1610.09585).
+    Source: Odena et al. 2017, section 3 (arXiv 1610.09585); for SGAN, Odena 2016 (arXiv 1606.01583)
+    with "fake" kept apart from the classes, so that any loss goes with it.
     """
 
     def __init__(self, features: int, wiring: Wiring) -> None:
@@ -144,26 +145,6 @@ class ClassHead(LogitHead):
     def forward(self, features: Tensor, condition: Tensor | None) -> Judgement:
         """See above; the condition is ignored."""
         return self.logit(features).squeeze(1), self.classes(features)
-
-
-class SharedHead(nn.Module):
-    """Class logits [B, K] alone; the logit is their log-sum-exp.
-
-    This is a softmax over K classes and "fake" whose logit for "fake" is fixed at 0, which costs no
-    generality: sigmoid(logsumexp l) is the probability of being any of the K.
-
-    Source: Odena 2016 (arXiv 1606.01583); the fixed logit from Salimans et al. 2016, section 5
-    (arXiv 1606.03498).
-    """
-
-    def __init__(self, features: int, wiring: Wiring) -> None:
-        super().__init__()
-        self.classes = nn.Linear(features, wiring.conditions)
-
-    def forward(self, features: Tensor, condition: Tensor | None) -> Judgement:
-        """See above; the condition is ignored."""
-        classes = self.classes(features)
-        return classes.logsumexp(1), classes
 
 
 class NoHead(nn.Module):
@@ -179,7 +160,7 @@ HEADS: Mapping[str, Callable[[int, Wiring], nn.Module]] = {
     "concat": LogitHead,  # its trunk sees the condition: Mirza and Osindero 2014 (arXiv 1411.1784)
     "projection": ProjectionHead,
     "acgan": ClassHead,
-    "sgan": SharedHead,
+    "sgan": ClassHead,
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError
-from ganray.gan.losses import LOSSES
+from ganray.gan.losses import LOSS_NAMES
 from ganray.spec.load import load_sweep
 from ganray.spec.models import SweepSpec
 from ganray.summary import summarize
@@ -128,9 +128,9 @@ def test_schema_is_json_that_names_every_loss(ganray: Program) -> None:
     schema = json.loads(answer.out)
     assert set(schema["required"]) == {"name", "data", "search"}
     definitions = schema["$defs"]
-    assert set(definitions["Trainer"]["properties"]["loss"]["enum"]) == set(LOSSES)
+    assert set(definitions["Trainer"]["properties"]["loss"]["enum"]) == set(LOSS_NAMES)
     choices = definitions["Choices_loss"]["properties"]["choices"]
-    assert set(choices["items"]["enum"]) == set(LOSSES)
+    assert set(choices["items"]["enum"]) == set(LOSS_NAMES)
     assert definitions["Trainer"]["additionalProperties"] is False
 
 

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from ganray.data.dataset import Dataset
 from ganray.data.gaussians import GaussianModes, gaussian_1d, grid, ring
+from ganray.gan.base import Snapshot
 from ganray.gan.networks import build_networks
-from ganray.gan.trainer import GanTrainer, Side, Snapshot
+from ganray.gan.player import Side
+from ganray.gan.real import RealData
+from ganray.gan.trainer import GanTrainer
 from ganray.health.measure import SAMPLES, Bench, Meter
 from ganray.trial import LOG_2, SIGNALS, Signals, TrialConfig
 
@@ -74,11 +77,10 @@ def snapshot(generate: Generate, discriminate: Generate = undecided, **changes: 
         seconds=1.5,
         updates_per_second=20.0,
         nonfinite=None,
-        d=Side(1.25, 0.5, None),
-        g=Side(0.75, None, 0.25),
-        latent_dim=LATENT_DIM,
-        generate=generate,
-        discriminate=discriminate,
+        d=Side(loss=1.25, penalty=0.125, grad_norm=0.5),
+        g=Side(loss=0.75, clipped=0.25),
+        generate=lambda latents, _conditions: generate(latents),
+        discriminate=lambda samples, _conditions: discriminate(samples),
     )
     return replace(plain, **changes)
 
@@ -131,7 +133,7 @@ def test_untrained_generators_with_batch_norm_are_at_distance_1_as_the_trainer_s
     train, bench = torch.tensor(digits10.train), Bench(digits10, conv)
     found = []
     for seed in range(6):
-        trainer = GanTrainer(TrialConfig(latent_dim=LATENT_DIM, seed=seed), conv, train)
+        trainer = GanTrainer(TrialConfig(latent_dim=LATENT_DIM, seed=seed), conv, RealData(train))
         found.append(Meter(bench, LATENT_DIM).measure(trainer.snapshot()).distance)
     assert np.mean(found) == pytest.approx(1.0, abs=0.1)
 
@@ -356,7 +358,9 @@ def test_the_spread_of_real_data_is_their_mean_distance(bench, ring8):
 
 
 def test_the_same_latents_give_the_same_signals(bench, ring8):
-    trainer = GanTrainer(TrialConfig(latent_dim=LATENT_DIM), MLP, torch.tensor(ring8.train))
+    trainer = GanTrainer(
+        TrialConfig(latent_dim=LATENT_DIM), MLP, RealData(torch.tensor(ring8.train))
+    )
     trainer.advance(6)
     first, second = Meter(bench, LATENT_DIM), Meter(Bench(ring8, MLP), LATENT_DIM)
     assert values(first.measure(trainer.snapshot())) == values(second.measure(trainer.snapshot()))

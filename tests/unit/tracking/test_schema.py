@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganray.spec.parameters import Trainer
 from ganray.tracking import schema
 from ganray.trial import Outcome, TrialConfig
 
@@ -62,21 +63,26 @@ def test_every_trial_parameter_comes_back_from_its_text() -> None:
             assert (type(read), read) == (type(value), value), field.name
 
 
-def test_kinds_of_parameters_are_those_of_the_configuration() -> None:
-    assert {f.name for f in fields(TrialConfig)} - set(NUMBERS) == {"loss", "optimizer"}
-    assert {name for name in NUMBERS if schema.is_whole(name)} == {
-        "d_steps",
-        "g_steps",
-        "batch_size",
-        "latent_dim",
-        "seed",
-    }
+def test_every_parameter_is_read_as_the_kind_that_the_sweep_file_gives_it() -> None:
+    """By the types of the file, which nothing here is derived from."""
+    kinds = {"string": schema.is_text, "boolean": schema.is_flag, "integer": schema.is_whole}
+    for name, described in Trainer.model_json_schema()["properties"].items():
+        options = [described, *described.get("anyOf", [])]
+        given = {option["type"] for option in options if "type" in option} - {"null"}
+        assert len(given) == 1, name
+        assert {kind for kind, is_kind in kinds.items() if is_kind(name)} == given - {"number"}
+
+
+@pytest.mark.parametrize(("parameter", "text"), [("diffaugment", "color"), ("g_optimizer", "sgd")])
+def test_text_that_may_be_missing_comes_back_as_text_or_as_none(parameter: str, text: str) -> None:
+    assert schema.from_text(parameter, text) == text
+    assert schema.from_text(parameter, schema.to_text(None)) is None
 
 
 def test_parameter_that_this_version_does_not_know_is_still_readable() -> None:
-    # a later version may record `model: gan` in the same store
-    assert schema.from_text("model", "gan") == "gan"
-    assert schema.from_text("ema", "0.999") == 0.999
+    # a later version may record others in the same store
+    assert schema.from_text("curriculum", "steep") == "steep"
+    assert schema.from_text("mixing", "0.999") == 0.999
 
 
 def test_every_outcome_has_a_status_that_mlflow_knows() -> None:

@@ -1,7 +1,5 @@
 """How networks are wired: conditions, heads, packs and spectral norm, by hand."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -115,14 +113,6 @@ def test_acgan_tells_classes_from_the_same_features_and_judges_without_the_condi
     assert torch.equal(logits, head.logit(features)[:, 0])
     assert torch.equal(classes, head.classes(features))
     assert torch.equal(logits, discriminator(x)[0])
-
-
-def test_sgan_s_logit_makes_a_softmax_over_the_classes_and_fake():
-    logits, classes = players("sgan").discriminator(draw(5, 2))
-    for logit, row in zip(logits.tolist(), classes.tolist(), strict=True):
-        odds = [math.exp(value) for value in row]
-        real = sum(odds) / (1.0 + sum(odds))  # the odds of fake are 1
-        assert 1.0 / (1.0 + math.exp(-logit)) == pytest.approx(real, rel=1e-5)
 
 
 # --- packs ----------------------------------------------------------------------------------------
