@@ -92,17 +92,17 @@ def _line(error: BaseException) -> str:
 def _quiet() -> Iterator[None]:
     """No progress bars and no log lines: errors say what there is to say."""
     import datasets
-    from datasets.utils import logging
+    import huggingface_hub.utils as hub
 
-    shown, level = datasets.are_progress_bars_disabled(), logging.get_verbosity()
-    datasets.disable_progress_bars()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
+    with contextlib.ExitStack() as undo:
+        for bars in (datasets, hub):
+            if not bars.are_progress_bars_disabled():
+                bars.disable_progress_bars()
+                undo.callback(bars.enable_progress_bars)
+        for logs in (datasets.logging, hub.logging):
+            undo.callback(logs.set_verbosity, logs.get_verbosity())
+            logs.set_verbosity(logs.CRITICAL)
         yield
-    finally:
-        logging.set_verbosity(level)
-        if not shown:
-            datasets.enable_progress_bars()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import time
 import datasets
 import pytest
 from datasets import config
-from huggingface_hub import constants
+from huggingface_hub import constants, utils
 
 from ganray.data import hub
 from ganray.data.registry import load_dataset
@@ -66,12 +66,22 @@ def test_offline_by_the_environment_is_the_same_error_in_a_process_of_its_own(tm
 
 def test_settings_of_the_libraries_are_left_as_they_were(unreachable):
     before = (config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE)
-    level, bars = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    libraries = (datasets, utils)
+    levels = [library.logging.get_verbosity() for library in libraries]
+    bars = [library.are_progress_bars_disabled() for library in libraries]
     with pytest.raises(DataError):
         load_dataset({"name": "mnist"})
     assert before == (config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE)
-    assert level == datasets.logging.get_verbosity()
-    assert bars == datasets.are_progress_bars_disabled()
+    assert levels == [library.logging.get_verbosity() for library in libraries]
+    assert bars == [library.are_progress_bars_disabled() for library in libraries]
+
+
+def test_reading_a_file_writes_nothing_on_the_screen(digit_files, capfd):
+    with hub.opened(str(digit_files)) as splits:
+        assert {name: len(rows) for name, rows in splits.items()} == {"train": 1297, "test": 500}
+        assert datasets.are_progress_bars_disabled()
+        assert utils.are_progress_bars_disabled()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_hub_s_own_splits_are_used(monkeypatch):
