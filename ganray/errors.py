@@ -6,6 +6,7 @@ GanrayError
 ├── UnknownSweepError    no sweep of that name is recorded there (exit code 2)
 ├── DataError            data cannot be had, or are not as expected (exit code 2)
 ├── NetworkError         the networks asked for cannot be built (exit code 2)
+├── CheckpointError      a checkpoint cannot be read or used as asked (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
 └── TrackingError        the tracking store cannot be read (exit code 1)
@@ -60,6 +61,12 @@ class DataError(GanrayError):
 
 class NetworkError(GanrayError):
     """The networks asked for cannot be built: unfit for the data, or custom ones that are wrong."""
+
+    exit_code = 2
+
+
+class CheckpointError(GanrayError):
+    """A file is no checkpoint of this version, or cannot give what was asked of it."""
 
     exit_code = 2
 

@@ -120,6 +120,9 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the recorded sweep.")] = None,
     settings: Settings = None,
     storage: Storage = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoint.pt and samples.png.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the last signals as JSON.")
     ] = False,
@@ -132,11 +135,42 @@ def train(
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
     given = {"name": name, **_storage(storage)}
     spec = load_sweep(file, [*(settings or []), *_as_settings(given)])
-    signals = train_one(spec, trial)
+    signals = train_one(spec, trial, output)
     if as_json:
         print(json.dumps(signals.to_dict()))
     if signals.nonfinite is not None:
         _fail(f"diverged: {signals.nonfinite} not finite", 1)
+
+
+@app.command()
+def sample(
+    name: Annotated[str | None, typer.Argument(help="Name of the sweep.")] = None,
+    output: Annotated[
+        Path, typer.Option(help="Where to: a picture (.png) or an array (.npy).")
+    ] = Path("samples.png"),
+    trial: Annotated[str, typer.Option(help="Number of the trial, or best.")] = "best",
+    count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="The class to draw [default: all in turn]")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint of `ganray train`, in place of a sweep.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Draw new samples from a trial of a recorded sweep, or from a checkpoint file."""
+    if (name is None) == (checkpoint is None):
+        raise typer.BadParameter("give the name of a sweep, or --checkpoint FILE")
+    from ganray.cli import sampling
+
+    sampling.check_output(output)
+    if checkpoint is not None:
+        content = sampling.read_checkpoint(checkpoint)
+    else:
+        content = sampling.recorded_checkpoint(str(name), trial, tracking_uri)
+    sampling.write_samples(sampling.draw_samples(content, count, seed, label), output)
+    print(output)
 
 
 @app.command()

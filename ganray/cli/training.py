@@ -1,23 +1,27 @@
 """`ganray train`: one trial in this process, a line a report."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ganray.cli.board import show_js, show_number, show_settings
 from ganray.data.registry import load_dataset
+from ganray.errors import OutputError
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
+from ganray.tuning.places import CHECKPOINT
 from ganray.tuning.session import Session, Workbench
 
 
-def train_one(spec: SweepSpec, trial: int | None) -> Signals:
+def train_one(spec: SweepSpec, trial: int | None, output: Path | None = None) -> Signals:
     """Train one trial and show its progress on stderr.
 
     Args:
         spec: the sweep.
         trial: a trial of the recorded sweep to repeat; None: the file's fixed parameters, and what
             they leave open from `search.first`.
+        output: where to leave the checkpoint and a picture at the end; None: nowhere.
 
     Returns:
         The last report's signals.
@@ -34,7 +38,19 @@ def train_one(spec: SweepSpec, trial: int | None) -> Signals:
             f"modes {modes:>5}  good {good:>5}  JS {show_js(signals.js):>4} of log 2"
         )
         if session.done or signals.nonfinite is not None:
-            return signals
+            break
+    if output is not None:
+        _leave(session, output)
+    return signals
+
+
+def _leave(session: Session, output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / CHECKPOINT).write_bytes(session.checkpoint())
+        (output / "samples.png").write_bytes(session.picture())
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def _what(spec: SweepSpec, trial: int | None) -> tuple[SweepSpec, TrialConfig]:

@@ -26,12 +26,29 @@ def draw(dataset: Dataset, samples: Samples) -> bytes:
             one channel, colours for three, for others a tile of each channel; values that are not
             finite are left out.
     """
-    if len(dataset.shape) == 3:
-        image = _image_grid(samples if samples.shape[1] in (1, 3) else _tiled(samples))
-    elif dataset.shape == (1,):
-        image = _histogram(as_float(dataset.heldout)[:, 0], samples[:, 0])
-    else:
-        image = _scatter(as_float(dataset.heldout)[:POINTS, :2], samples[:POINTS, :2])
+    if samples.ndim == 4:
+        return _png(_image_grid(samples))
+    return _png(_points(as_float(dataset.heldout), samples))
+
+
+def draw_alone(samples: Samples) -> bytes:
+    """A PNG of generated samples without real ones: every image, or points.
+
+    Args:
+        samples: as in `draw`.
+    """
+    if samples.ndim == 4:
+        return _png(_image_grid(samples, math.ceil(math.sqrt(len(samples)))))
+    return _png(_points(samples, samples))
+
+
+def _points(real: Samples, fake: Samples) -> Image.Image:
+    if real.shape[1] == 1:
+        return _histogram(real[:, 0], fake[:, 0])
+    return _scatter(real[:POINTS, :2], fake[:POINTS, :2])
+
+
+def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
@@ -69,18 +86,20 @@ def _histogram(real: Samples, fake: Samples) -> Image.Image:
 
 def _tiled(samples: Samples) -> Samples:
     """The channels of each image [N, C, H, W] as one grey image, in rows of about as many."""
-    count, channels, height, width = samples[: GRID * GRID].shape
+    count, channels, height, width = samples.shape
     columns = math.ceil(math.sqrt(channels))
     rows = math.ceil(channels / columns)
     tiles = np.full((count, rows * columns, height, width), -1.0, np.float32)
-    tiles[:, :channels] = samples[:count]
+    tiles[:, :channels] = samples
     tiles = tiles.reshape(count, rows, columns, height, width).transpose(0, 1, 3, 2, 4)
     return tiles.reshape(count, 1, rows * height, columns * width)
 
 
-def _image_grid(samples: Samples) -> Image.Image:
+def _image_grid(samples: Samples, side: int | None = None) -> Image.Image:
+    """As many images a side as are asked for, or as can be seen well."""
+    samples = samples if samples.shape[1] in (1, 3) else _tiled(samples)
     channels, height, width = samples.shape[1:]
-    side = int(np.clip(LARGEST // (max(height, width) + 1), FEWEST, GRID))
+    side = side or int(np.clip(LARGEST // (max(height, width) + 1), FEWEST, GRID))
     images = np.nan_to_num(samples[: side * side], posinf=1.0, neginf=-1.0)
     canvas = np.full((channels, side * (height + 1) + 1, side * (width + 1) + 1), 1.0, np.float32)
     for index, picture in enumerate(images):

@@ -9,12 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganray.errors import CheckpointError
 from ganray.gan.base import Trainer
-from ganray.gan.networks import build_autoencoder, build_networks, latents
+from ganray.gan.networks import CONDITIONED, build_autoencoder, build_networks, latents
 from ganray.gan.trainer import wiring
 from ganray.trial import TrialConfig, derive_seed
 
 FORMAT = 1
+EXAMPLES = 100  # of conditions that are no labels, to draw samples by
+DECODER = "decoder."
 
 
 def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
@@ -29,7 +32,9 @@ def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
         "config": asdict(trainer.config),
         "networks": dict(networks),
         "shape": list(trainer.data.shape),
-        "condition_size": trainer.data.condition_size,
+        "conditions": trainer.data.condition_size,
+        "classes": trainer.data.classes,
+        "examples": trainer.data.condition_examples(EXAMPLES),
         "state": trainer.state_dict(),
     }
     out = io.BytesIO()
@@ -41,36 +46,41 @@ def load(content: bytes, device: str | torch.device = "cpu") -> dict[str, Any]:
     """What `dump` wrote; its `state` is for `Trainer.load_state_dict`.
 
     Raises:
-        ValueError: the file is of another version of ganray's format.
+        CheckpointError: the file is none, or of another version of ganray's format.
     """
-    found: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    if found.get("format") != FORMAT:
-        raise ValueError(f"checkpoint format {found.get('format')!r} is not {FORMAT}")
-    return found
+    try:
+        found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"this is no checkpoint: {str(error).splitlines()[0]}") from None
+    made_by = found.get("format") if isinstance(found, dict) else None
+    if made_by != FORMAT:
+        raise CheckpointError(f"this is a checkpoint of format {made_by}; {FORMAT} is needed")
+    checkpoint: dict[str, Any] = found
+    return checkpoint
 
 
 def load_generator(checkpoint: Mapping[str, Any]) -> nn.Module:
     """G, by the average of its weights if there is one, or a decoder, in evaluation mode."""
     config = TrialConfig(**checkpoint["config"])
     state = checkpoint["state"]
-    networks, shape = checkpoint["networks"], tuple(checkpoint["shape"])
-    size, seed = checkpoint["condition_size"], derive_seed(config.seed, "weights")
+    options, shape = checkpoint["networks"], tuple(checkpoint["shape"])
+    seed = derive_seed(config.seed, "weights")
+    weights = state["players"]["g"]["network"]
     if config.model == "gan":
-        built = build_networks(networks, shape, config.latent_dim, seed, wiring(config, size))
-        generator = built.generator
-        weights = state["average"]["module"] if "average" in state else _weights(state)
+        wired = wiring(config, checkpoint["conditions"], checkpoint["classes"])
+        generator = build_networks(options, shape, config.latent_dim, seed, wired).generator
+        weights = state["average"]["module"] if "average" in state else weights
     else:
         generator = build_autoencoder(
-            networks,
+            options,
             shape,
             config.latent_dim,
             seed,
             variational=config.model == "vae",
-            conditions=size if config.conditioning != "none" else 0,
+            conditions=checkpoint["conditions"] if config.conditioning != "none" else 0,
         ).decoder
-        prefix = "decoder."
-        found = _weights(state).items()
-        weights = {n.removeprefix(prefix): w for n, w in found if n.startswith(prefix)}
+        of_decoder = [name for name in weights if name.startswith(DECODER)]
+        weights = {name.removeprefix(DECODER): weights[name] for name in of_decoder}
     generator.load_state_dict(weights)
     return generator.eval()
 
@@ -86,23 +96,31 @@ def draw(
         count: how many.
         seed: of their latents.
         label: the class to draw, for a model that is told classes; None: all in turn.
+
+    Raises:
+        CheckpointError: the model is told no such class.
     """
     config = TrialConfig(**checkpoint["config"])
     rng = torch.Generator().manual_seed(seed)
     noise = latents(count, config.latent_dim, rng)
-    conditions = _conditions(count, checkpoint["condition_size"], label)
+    conditions = _conditions(checkpoint, count, label)
     samples: Tensor = load_generator(checkpoint)(noise, conditions)
     return samples
 
 
-def _conditions(count: int, size: int, label: int | None) -> Tensor | None:
-    """One-hot vectors [count, size]; a generator that takes none ignores them."""
-    if not size:
+def _conditions(checkpoint: Mapping[str, Any], count: int, label: int | None) -> Tensor | None:
+    """What to tell G of each sample, shape [count, K]; a G that takes nothing ignores it."""
+    examples, classes = checkpoint["examples"], checkpoint["classes"]
+    is_told = checkpoint["config"]["conditioning"] in CONDITIONED
+    if label is not None and not (is_told and examples is None and label < classes):
+        raise CheckpointError(
+            f"label {label}: this model is told "
+            + (f"classes 0 to {classes - 1}" if is_told and examples is None else "no class")
+        )
+    if examples is not None:
+        picked: Tensor = examples[torch.arange(count) % len(examples)]
+        return picked
+    if not classes:
         return None
-    labels = torch.arange(count) % size if label is None else torch.full((count,), label)
-    return F.one_hot(labels, size).float()
-
-
-def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
-    weights: dict[str, Any] = state["players"]["g"]["network"]
-    return weights
+    labels = torch.arange(count) % classes if label is None else torch.full((count,), label)
+    return F.one_hot(labels, classes).float()

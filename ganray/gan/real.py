@@ -49,6 +49,10 @@ class RealData:
         """Length of a condition vector; 0 if there are none."""
         return self.classes if self._conditions is None else self._conditions.shape[1]
 
+    def condition_examples(self, count: int) -> Tensor | None:
+        """The first condition vectors, shape [count, K]; None where labels or nothing are told."""
+        return None if self._conditions is None else self._conditions[:count].cpu().clone()
+
     def std(self) -> float:
         """The standard deviation over all values of (up to 10,000) samples, in data units."""
         return float(as_float(self.samples[:STD_SAMPLES]).std())

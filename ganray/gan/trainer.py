@@ -38,11 +38,18 @@ class Judgement(NamedTuple):
     classes: Tensor | None  # logits [B, K] of the class head, if D has one
 
 
-def wiring(config: TrialConfig, condition_size: int) -> Wiring:
-    """How a trial's networks are put together, beside their architecture."""
+def wiring(config: TrialConfig, conditions: int, classes: int) -> Wiring:
+    """How a trial's networks are put together, beside their architecture.
+
+    Args:
+        config: the trial's parameters.
+        conditions: length of a condition vector of the data; 0 if there are none.
+        classes: of the data; 0 if there are none.
+    """
     return Wiring(
         conditioning=config.conditioning,
-        conditions=condition_size if config.conditioning != "none" else 0,
+        conditions=conditions,
+        classes=classes,
         pack=config.pack,
         spectral_norm=config.spectral_norm,
     )
@@ -76,7 +83,7 @@ class GanTrainer(Trainer):
         if self._has_class_head and data.labels is None:
             raise ValueError(f"conditioning {config.conditioning!r} needs data with labels")
         seed = derive_seed(config.seed, "weights")
-        wired = wiring(config, data.condition_size)
+        wired = wiring(config, data.condition_size, data.classes)
         pair = build_networks(networks, data.shape, config.latent_dim, seed, wired)
         self._g = Player(pair.generator.to(data.device), config, "g")
         self._d = Player(pair.discriminator.to(data.device), config, "d")

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 
 from ganray.data.dataset import Samples
 from ganray.errors import NetworkError, ResourceError
+from ganray.gan.networks.custom import find_callable
 
 FeatureMap = Callable[[Samples], NDArray[np.floating]]  # [N, ...] -> [N, F]
 BATCH = 250
+
+
+def inception_weights() -> Path:
+    """Where torch-fidelity keeps the weights that it downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
 
 
 def inception_features(weights: Path, device: str = "cpu") -> FeatureMap:
@@ -34,7 +40,7 @@ def inception_features(weights: Path, device: str = "cpu") -> FeatureMap:
     if not weights.is_file():
         raise ResourceError(
             f"features: inception: no file {weights}; it is to hold torch-fidelity's "
-            "weights-inception-2015-12-05-6726825d.pth"
+            f"{inception_weights().name}"
         )
     try:
         library = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
@@ -59,16 +65,11 @@ def load_features(path: str, device: str = "cpu") -> FeatureMap:
     Raises:
         NetworkError: it cannot be found or made; at a call: its output is not [N, F].
     """
-    name, colon, attribute = path.partition(":")
-    if not (name and colon and attribute):
-        raise NetworkError(f"features: {path}: not of the form package.module:name")
+    found = find_callable(f"features: {path}", path)
     try:
-        network = getattr(importlib.import_module(name), attribute)
-        network = network() if isinstance(network, type) else network
+        network = found() if isinstance(found, type) else found
     except Exception as error:
         raise NetworkError(f"features: {path}: {type(error).__name__}: {error}") from error
-    if not callable(network):
-        raise NetworkError(f"features: {path}: is {type(network).__name__}; a callable is needed")
     if isinstance(network, nn.Module):
         network = network.to(device).eval()
     return _batched(path, network, device)

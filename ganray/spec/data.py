@@ -1,5 +1,6 @@
 """The `data` part of a sweep file: each data set with its options and what is known of it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -75,9 +76,20 @@ class Mixture1dData(Mixture):
     """Several normal distributions on the line."""
 
     name: Literal["mixture-1d"]
-    means: list[float] | None = None
-    stds: list[PositiveFloat] | None = None
-    weights: list[PositiveFloat] | None = None
+    means: Annotated[Sequence[float], Field(min_length=1)] = (-4.0, 0.0, 4.0)
+    stds: Sequence[PositiveFloat] = (0.5, 0.25, 1.0)
+    weights: Sequence[PositiveFloat] = (0.3, 0.3, 0.4)  # relative to one another
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        lengths = [len(self.means), len(self.stds), len(self.weights)]
+        if len(set(lengths)) > 1:
+            raise PydanticCustomError(
+                "lengths",
+                "means, stds and weights must be as many; got {lengths}",
+                {"lengths": ", ".join(map(str, lengths))},
+            )
+        return self
 
     @property
     def shape(self) -> Shape | None:
@@ -88,20 +100,23 @@ class Mixture1dData(Mixture):
 class PlanarData(Mixture):
     """A mixture in the plane, by its own options or as somebody published it."""
 
-    variant: str | None = None
-
     @property
     def shape(self) -> Shape | None:
         """A point of the plane."""
         return (2,)
 
+    @property
+    def samples(self) -> int | None:
+        """As many as the file says; a variant decides for itself."""
+        return None if getattr(self, "variant", None) else self.train_size
+
     @model_validator(mode="after")
     def _variant_alone(self) -> Self:
+        variant: str | None = getattr(self, "variant", None)
         beside = self.model_fields_set - {"name", "variant", "seed"}
-        if self.variant is not None and beside:
+        if variant is not None and beside:
             raise PydanticCustomError(
-                "variant",
-                f"variant {self.variant} decides {', '.join(sorted(beside))}; leave them out",
+                "variant", f"variant {variant} decides {', '.join(sorted(beside))}; leave them out"
             )
         return self
 
@@ -113,6 +128,7 @@ class RingData(PlanarData):
     modes: Annotated[int, Field(ge=2, le=100)] = 8
     std: PositiveFloat = 0.02
     radius: PositiveFloat = 1.0
+    variant: Literal["pacgan", "wgan-gp", "d2gan", "presgan"] | None = None
 
 
 class GridData(PlanarData):
@@ -122,6 +138,7 @@ class GridData(PlanarData):
     modes: Annotated[int, Field(ge=4, le=100)] = 25
     std: PositiveFloat = 0.05
     spacing: PositiveFloat = 2.0
+    variant: Literal["pacgan", "wgan-gp", "bourgan"] | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Self:
@@ -168,14 +185,15 @@ class MnistData(Images):
     """MNIST or Fashion-MNIST from the Hugging Face Hub, or from parquet files in its schema."""
 
     name: Literal["mnist", "fashion-mnist"]
-    path: str | None = None  # a parquet file, or a folder of them
-    size: Literal[28, 32] = 28  # 32: two black pixels on every side
-    heldout: PositiveInt | None = None
+    path: str | None = None  # a parquet file, or a folder of them; None: the Hub
+    size: PositiveInt | None = None  # None: 28; 32: two more black pixels on every side
+    heldout: PositiveInt | None = None  # None: the test part
 
     @property
     def shape(self) -> Shape | None:
         """One channel."""
-        return (1, self.size, self.size)
+        side = self.size or 28
+        return (1, side, side)
 
 
 class Cifar10Data(Images):
@@ -183,13 +201,14 @@ class Cifar10Data(Images):
 
     name: Literal["cifar10"]
     path: str | None = None
-    size: PositiveInt = 32
+    size: PositiveInt | None = None  # None: 32
     heldout: PositiveInt | None = None
 
     @property
     def shape(self) -> Shape | None:
         """Three channels."""
-        return (3, self.size, self.size)
+        side = self.size or 32
+        return (3, side, side)
 
 
 class StackedMnistData(Images):

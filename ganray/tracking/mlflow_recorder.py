@@ -191,6 +191,7 @@ class _Writer:
                 schema.TRIAL: str(trial.number),
                 schema.PHASE: "search",
                 schema.PARENT: self._parent,
+                schema.FILES: trial.files,
             }
             run_id = self._create(_run_name(trial), tags, now)
         self._runs[trial.number] = run_id

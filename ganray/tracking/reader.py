@@ -33,6 +33,7 @@ class TrialRow:
     best: dict[str, float]  # the best value of each that has a better direction
     started: datetime | None
     ended: datetime | None
+    files: str  # the folder or URL of its pictures and checkpoint; "" if it is not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _row(run: "Run") -> TrialRow:
         best=best,
         started=_time(run.info.start_time),
         ended=_time(run.info.end_time),
+        files=tags.get(schema.FILES, ""),
     )
 
 

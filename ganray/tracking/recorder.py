@@ -32,6 +32,7 @@ class TrialRecord:
     number: int
     params: Mapping[str, Any]  # the whole configuration
     searched: Mapping[str, Any]
+    files: str = ""  # the folder or URL of its pictures and checkpoint
 
 
 class Recorder(Protocol):

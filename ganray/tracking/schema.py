@@ -16,6 +16,7 @@ OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
 AUDITED: Final = "ganray.audited"
+FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 PARENT: Final = "mlflow.parentRunId"

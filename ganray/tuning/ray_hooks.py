@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from ganray.tracking.recorder import Recorder, TrialRecord
 from ganray.trial import Outcome
-from ganray.tuning.places import read_file
+from ganray.tuning.places import read_file, trial_location
 from ganray.tuning.study import SweepStudy
 
 
@@ -68,7 +68,12 @@ class StudySearch(Searcher):
             finished: Any = Searcher.FINISHED  # a string, against the interface's own type
             return cast(dict[str, Any], finished)
         params = asdict(assignment.config)
-        record = TrialRecord(number=assignment.number, params=params, searched=assignment.searched)
+        record = TrialRecord(
+            number=assignment.number,
+            params=params,
+            searched=assignment.searched,
+            files=trial_location(self._study.spec, assignment.number),
+        )
         for recorder in self._recorders:
             recorder.start_trial(record)
         return {"number": assignment.number, "trial_config": params}

@@ -14,7 +14,7 @@ from ganray.gan.checkpoint import dump
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
-from ganray.metrics.features import FeatureMap, inception_features, load_features
+from ganray.metrics.features import FeatureMap, inception_features, inception_weights, load_features
 from ganray.metrics.registry import evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
@@ -107,7 +107,11 @@ class Session:
 def _feature_map(name: str | None, device: str) -> FeatureMap | None:
     if name is None:
         return None
-    return inception_features(device=device) if name == "inception" else load_features(name, device)
+    return (
+        inception_features(inception_weights(), device)
+        if name == "inception"
+        else load_features(name, device)
+    )
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

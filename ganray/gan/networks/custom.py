@@ -63,7 +63,7 @@ def trunk(shape: Shape, options: CustomOptions) -> nn.Module:
 def _built(
     where: str, path: str, arguments: tuple[object, ...], options: Mapping[str, Any]
 ) -> nn.Module:
-    make = _found(where, path)
+    make = find_callable(where, path)
     _check_signature(where, make, arguments, options)
     with _told(where, "cannot be built"):
         module = make(*arguments, **options)
@@ -72,7 +72,16 @@ def _built(
     return module
 
 
-def _found(where: str, path: str) -> Callable[..., Any]:
+def find_callable(where: str, path: str) -> Callable[..., Any]:
+    """What `package.module:name` names; the working folder is searched, too.
+
+    Args:
+        where: which part of a sweep file names it, for the message.
+        path: its name.
+
+    Raises:
+        NetworkError: there is no such thing, or importing it fails.
+    """
     name, colon, attribute = path.partition(":")
     if not (name and colon and attribute):
         raise NetworkError(f"{where}: not of the form package.module:name")

@@ -27,12 +27,14 @@ class Wiring:
     Args:
         conditioning: a name in `HEADS`.
         conditions: size K of the condition vector; 0 without one.
+        classes: how many a class head tells apart; 0: as many as the condition is long.
         pack: samples that D judges together.
         spectral_norm: of D's weights.
     """
 
     conditioning: str = "none"
     conditions: int = 0
+    classes: int = 0
     pack: int = 1
     spectral_norm: bool = False
 
@@ -140,7 +142,7 @@ class ClassHead(LogitHead):
 
     def __init__(self, features: int, wiring: Wiring) -> None:
         super().__init__(features, wiring)
-        self.classes = nn.Linear(features, wiring.conditions)
+        self.classes = nn.Linear(features, wiring.classes or wiring.conditions)
 
     def forward(self, features: Tensor, condition: Tensor | None) -> Judgement:
         """See above; the condition is ignored."""

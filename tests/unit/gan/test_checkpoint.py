@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ganray.errors import CheckpointError
 from ganray.gan.checkpoint import draw, dump, load
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
@@ -68,8 +69,45 @@ def test_the_class_to_draw_may_be_given():
     assert not torch.equal(all_in_turn[1], only_2[1])
 
 
-def test_a_file_of_another_format_is_refused():
+def test_a_class_that_the_model_is_not_told_is_refused():
+    plain = load(dump(make_trainer(CONFIG, MLP, POINTS), MLP))
+    with pytest.raises(CheckpointError, match="label 1: this model is told no class"):
+        draw(plain, 4, label=1)
+    told = load(dump(make_trainer(replace(CONFIG, conditioning="concat"), MLP, POINTS), MLP))
+    with pytest.raises(CheckpointError, match="label 4: this model is told classes 0 to 3"):
+        draw(told, 4, label=4)
+
+
+def test_a_model_that_is_told_vectors_draws_by_those_of_its_data():
+    vectors = torch.randn(64, 5, generator=torch.Generator().manual_seed(2))
+    data = RealData(POINTS.samples, conditions=vectors)
+    trainer = make_trainer(replace(CONFIG, conditioning="projection"), MLP, data)
+    drawn = draw(load(dump(trainer, MLP)), 70, seed=1)
+    latents = torch.randn(70, 3, generator=torch.Generator().manual_seed(1))
+    expected = trainer.snapshot().generate(latents, vectors[torch.arange(70) % 64])
+    assert torch.equal(drawn, expected)
+
+
+def test_a_class_head_tells_classes_also_where_conditions_are_longer_or_shorter():
+    """As of stacked digits: 10 numbers for each digit, 1,000 classes."""
+    data = RealData(POINTS.samples, LABELS, 4, torch.eye(7)[LABELS])
+    trainer = make_trainer(replace(CONFIG, conditioning="acgan"), MLP, data)
+    trainer.advance(4)
+    assert trainer.snapshot().classify(POINTS.samples[:3], None).shape == (3, 4)
+    assert draw(load(dump(trainer, MLP)), 3).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"format": 99}, "format 99; 1 is needed"), ([1], "format None; 1 is needed")],
+)
+def test_a_file_of_another_format_is_refused(content, message):
     out = io.BytesIO()
-    torch.save({"format": 99}, out)
-    with pytest.raises(ValueError, match="checkpoint format 99 is not 1"):
+    torch.save(content, out)
+    with pytest.raises(CheckpointError, match=message):
         load(out.getvalue())
+
+
+def test_a_file_that_is_none_is_refused():
+    with pytest.raises(CheckpointError, match="this is no checkpoint"):
+        load(b"PNG")

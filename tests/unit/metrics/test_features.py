@@ -60,7 +60,7 @@ def test_a_function_of_one_s_own_sees_all_batches_in_order(nets):
         ("own_nets", "own_nets: not of the form package.module:name"),
         (":Encoder", ":Encoder: not of the form"),
         ("no_such_module_here:Encoder", "ModuleNotFoundError: No module named 'no_such_module"),
-        ("own_nets:Encodr", "AttributeError: .*Encodr"),
+        ("own_nets:Encodr", "own_nets has no .Encodr"),
         ("own_nets:Broken", "ZeroDivisionError"),
         ("own_nets:number", "is int; a callable is needed"),
     ],
