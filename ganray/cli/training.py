@@ -10,6 +10,7 @@ from ganray.data.registry import load_dataset
 from ganray.errors import OutputError
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
+from ganray.tuning.fit import check_fit
 from ganray.tuning.places import CHECKPOINT
 from ganray.tuning.session import Session, Workbench
 
@@ -29,7 +30,9 @@ def train_one(spec: SweepSpec, trial: int | None, output: Path | None = None) ->
     console = Console(stderr=True, highlight=False)
     spec, config = _what(spec, trial)
     console.print(show_settings(_settings(spec, config)), style="dim")
-    session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), config)
+    dataset = load_dataset(spec.data.model_dump())
+    check_fit(spec, dataset)
+    session = Session(Workbench(spec, dataset), config)
     while True:
         signals = session.next_report()
         modes, good = show_number(signals.modes), show_number(signals.high_quality, 2)

@@ -87,12 +87,12 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         ("diffaugment",),
-        lambda v, c: v["diffaugment"] is not None and not c.data.are_images,
+        lambda v, c: v["diffaugment"] is not None and c.data.are_images is False,
         "moves and colours images; these data are vectors",
     ),
     Rule(
         ("channels_last",),
-        lambda v, c: v["channels_last"] and not c.data.are_images,
+        lambda v, c: v["channels_last"] and c.data.are_images is False,
         "is a layout of images; these data are vectors",
     ),
     Rule(
@@ -102,8 +102,9 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         ("conditioning",),
-        lambda v, c: v["conditioning"] in CLASS_HEADS and c.data.has_labels is False,
-        "tells classes; these data have no labels",
+        lambda v, c: v["conditioning"] in CLASS_HEADS
+        and (c.data.has_labels, c.data.has_conditions) == (False, True),
+        "tells classes; these data have condition vectors, but no labels",
     ),
     Rule(
         ("conditioning", "model"),

@@ -23,9 +23,9 @@ class Data(Part):
         return None
 
     @property
-    def are_images(self) -> bool:
+    def are_images(self) -> bool | None:
         """Whether samples are images [C, H, W]."""
-        return self.shape is not None and len(self.shape) == 3
+        return None if self.shape is None else len(self.shape) == 3
 
     @property
     def samples(self) -> int | None:
@@ -155,11 +155,6 @@ class Images(Data):
     """Images, every one with its class."""
 
     @property
-    def are_images(self) -> bool:
-        """They are, of whatever size."""
-        return True
-
-    @property
     def has_labels(self) -> bool | None:
         """They have."""
         return True
@@ -266,6 +261,36 @@ class VectorsData(Data):
     def has_labels(self) -> bool | None:
         """Known when they are loaded: an .npz may hold them."""
         return None
+
+
+class LoadedData(Data):
+    """A data set of any name, once it is loaded and everything is known."""
+
+    name: str
+    sample_shape: Shape
+    count: int
+    labelled: bool
+    conditioned: bool
+
+    @property
+    def shape(self) -> Shape | None:
+        """As it was found."""
+        return self.sample_shape
+
+    @property
+    def samples(self) -> int | None:
+        """As many as were found."""
+        return self.count
+
+    @property
+    def has_labels(self) -> bool | None:
+        """Whether any were found."""
+        return self.labelled
+
+    @property
+    def has_conditions(self) -> bool | None:
+        """Whether any were found."""
+        return self.conditioned
 
 
 DataPart = Annotated[

@@ -20,6 +20,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
+from ganray.tuning.fit import check_fit
 from ganray.tuning.places import check_results, results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
 from ganray.tuning.space import trial_count
@@ -58,6 +59,8 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
         NameTakenError: a sweep of that name exists.
         ResourceError: the cluster has not what a trial asks for, or there is no such place for
             results.
+        DataError: the data cannot be had.
+        SpecError, NetworkError: the sweep does not fit its data.
     """
     if recorders is None:
         store = tracking_uri(spec.tracking.uri)
@@ -74,6 +77,7 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
             _start_ray()
         resources = trial_resources(spec)
         dataset = load_dataset(spec.data.model_dump())  # before the name is taken: it may fail
+        check_fit(spec, dataset)
         return _run(SweepStudy.create(spec), dataset, resources, recorders)
     finally:
         for recorder in recorders:
