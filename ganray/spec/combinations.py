@@ -102,8 +102,10 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         ("conditioning",),
-        lambda v, c: v["conditioning"] in CLASS_HEADS
-        and (c.data.has_labels, c.data.has_conditions) == (False, True),
+        lambda v, c: (
+            v["conditioning"] in CLASS_HEADS
+            and (c.data.has_labels, c.data.has_conditions) == (False, True)
+        ),
         "tells classes; these data have condition vectors, but no labels",
     ),
     Rule(

@@ -6,6 +6,7 @@ Each class is a part; unknown keys are errors. Rules that concern several parts 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeFloat,
@@ -20,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from ganray.spec import checks
 from ganray.spec.data import DataPart
 from ganray.spec.names import MetricName, PrunerName, SamplerName
-from ganray.spec.networks import IMPORT_PATH, MlpNetworks, NetworksPart
+from ganray.spec.networks import MlpNetworks, NetworksPart, import_path
 from ganray.spec.parameters import Part, Seed, Share, Trainer, or_auto
 from ganray.spec.space import Space
 from ganray.trial import SIGNALS, Direction, TrialConfig, derive_seed
@@ -82,12 +83,16 @@ class Prune(Part):
     then: PrunerName = "median"
 
 
+def _inception_or_path(name: str) -> str:
+    return name if name == "inception" else import_path(name)
+
+
 class Measure(Part):
     """What is measured beside the signals: wherever a picture is drawn, at most 8 times a trial."""
 
     metrics: list[MetricName] = Field(default_factory=list)
     # for metrics of features: None, the data's own; `inception`; or `package.module:Name`
-    features: Annotated[str, Field(pattern=IMPORT_PATH + "|^inception$")] | None = None
+    features: Annotated[str, AfterValidator(_inception_or_path)] | None = None
 
 
 class Confirm(Part):

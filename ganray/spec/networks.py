@@ -1,15 +1,28 @@
 """The `networks` part of a sweep file: each architecture with its options and what it takes."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_core import PydanticCustomError
 
 from ganray.spec.parameters import Part
+from ganray.spec.problems import shown
 
 NormName = Literal["none", "batch"]
 Shape = tuple[int, ...]
 
-IMPORT_PATH = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+def import_path(path: str) -> str:
+    """Of code: `package.module:Name`."""
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", path):
+        return path
+    raise PydanticCustomError(
+        "import_path", "must be package.module:Name; got {got}", {"got": shown(path)}
+    )
+
+
+ImportPath = Annotated[str, AfterValidator(import_path)]
 
 
 class Nets(Part):
@@ -120,8 +133,8 @@ class CustomNetworks(Nets):
     """
 
     name: Literal["custom"]
-    generator: Annotated[str, Field(pattern=IMPORT_PATH)]
-    discriminator: Annotated[str, Field(pattern=IMPORT_PATH)]
+    generator: ImportPath
+    discriminator: ImportPath
     g_options: dict[str, Any] = Field(default_factory=dict)
     d_options: dict[str, Any] = Field(default_factory=dict)
 

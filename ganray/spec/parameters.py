@@ -61,7 +61,7 @@ def or_auto(words: str) -> WrapValidator:
 
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
-POLICY = r"^(color|translation|cutout)(,(color|translation|cutout))*$"
+AUGMENTATIONS = ("color", "translation", "cutout")
 
 
 def _neither_0_nor_1(alpha: float) -> float:
@@ -72,6 +72,17 @@ def _neither_0_nor_1(alpha: float) -> float:
             {"got": alpha},
         )
     return alpha
+
+
+def _known_augmentations(policy: str) -> str:
+    names = policy.split(",")
+    if set(names) <= set(AUGMENTATIONS) and len(set(names)) == len(names):
+        return policy
+    raise PydanticCustomError(
+        "augmentations",
+        "must be one or more of {known}, with commas between; got {got}",
+        {"known": ", ".join(AUGMENTATIONS), "got": shown(policy)},
+    )
 
 
 class Trainer(Part):
@@ -118,7 +129,7 @@ class Trainer(Part):
     ema: Decay | None = None
     pack: Annotated[int, Field(ge=1, le=4)] = 1
     instance_noise: NonNegativeFloat = 0.0
-    diffaugment: Annotated[str, Field(pattern=POLICY)] | None = None
+    diffaugment: Annotated[str, AfterValidator(_known_augmentations)] | None = None
 
     conditioning: ConditioningName = "none"
     class_weight: PositiveFloat = 1.0
