@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError
@@ -48,7 +50,8 @@ OPTIONS = {
     "run": [
         *["--trials", "--seed", "--name", "--no-prune", "--set", "--tracking-uri", "--storage"],
     ],
-    "train": ["--trial", "--name", "--set", "--storage", "--json"],
+    "train": ["--trial", "--name", "--set", "--storage", "--output", "--json"],
+    "sample": ["--output", "--trial", "-n", "--seed", "--label", "--checkpoint", "--tracking-uri"],
     "summary": ["--format", "--output", "--tracking-uri"],
     "ui": ["--tracking-uri", "--port"],
 }
@@ -368,6 +371,74 @@ def test_train_that_diverges_is_exit_code_1(file: str, ganray: Program) -> None:
     answer, signals = train(ganray, *options)
     assert answer.code == 1
     assert answer.err.splitlines()[-1] == f"ganray: diverged: {signals['nonfinite']} not finite"
+
+
+# --- sample ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [[], ["ema=0.9"], ["model=vae"], ["model=autoencoder"], ["conditioning=acgan"], ["pack=3"]],
+    ids=str,
+)
+def test_what_was_trained_can_be_drawn_from(
+    settings: list[str], file: str, here: Path, ganray: Program
+) -> None:
+    options = [part for setting in settings for part in ("--set", setting)]
+    assert ganray("train", file, "--output", "kept", *options).code == 0
+    assert Image.open(here / "kept" / "samples.png").format == "PNG"
+    arguments = ["sample", "--checkpoint", "kept/checkpoint.pt", "-n", "10"]
+    answer = ganray(*arguments, "--output", "drawn.npy", "--seed", "1")
+    assert answer == (0, "drawn.npy\n", "")
+    samples = np.load(here / "drawn.npy")
+    assert samples.shape == (10, 2)
+    assert np.isfinite(samples).all()
+    ganray(*arguments, "--output", "again.npy", "--seed", "1")
+    assert (np.load(here / "again.npy") == samples).all()
+    assert ganray(*arguments).out == "samples.png\n"
+    assert Image.open(here / "samples.png").format == "PNG"
+
+
+def test_one_class_is_drawn_from_a_model_that_is_told_classes(
+    file: str, here: Path, ganray: Program
+) -> None:
+    arguments = ["sample", "--checkpoint", "kept/checkpoint.pt", "--label", "3"]
+    ganray("train", file, "--output", "kept", "--set", "conditioning=concat")
+    assert ganray(*arguments).code == 0
+    refused = ganray(*arguments[:-1], "8")
+    assert refused == (2, "", "ganray: label 8: this model is told classes 0 to 7\n")
+    ganray("train", file, "--output", "kept")
+    assert ganray(*arguments) == (2, "", "ganray: label 3: this model is told no class\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "none.pt"], "none.pt cannot be read: No such file or directory"),
+        (["--checkpoint", "s.yaml"], "this is no checkpoint: "),
+        (["recorded", "--output", "x.jpg"], "x.jpg: must end in .png or .npy"),
+        (["recorded", "--trial", "9"], "sweep 'recorded' has no trial 9; it has 5, or give `best`"),
+        (["recorded", "--trial", "1"], "trial 1 of 'recorded' has no checkpoint at "),
+        (["empty"], "sweep 'empty' has no completed trial; give --trial NUMBER"),
+        (["nosuch"], "no sweep named 'nosuch' is recorded in "),
+    ],
+)
+def test_sample_says_what_it_lacks(
+    arguments: list[str], message: str, file: str, here: Path, recorded: str, ganray: Program
+) -> None:
+    options = [] if "--checkpoint" in arguments else ["--tracking-uri", recorded]
+    answer = ganray("sample", *arguments, *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"ganray: {message}")
+    assert len(answer.err.splitlines()) == 1
+    assert {path.name for path in here.iterdir()} == {"s.yaml"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["recorded", "--checkpoint", "c.pt"]])
+def test_sample_is_of_a_sweep_or_of_a_file(arguments: list[str], ganray: Program) -> None:
+    answer = ganray("sample", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "give the name of a sweep, or --checkpoint FILE" in answer.err
 
 
 # --- summary --------------------------------------------------------------------------------------
