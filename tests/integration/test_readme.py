@@ -27,9 +27,9 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("ganray ")]
 
 
-def test_the_sweep_of_the_readme_is_valid() -> None:
-    (text,) = blocks("yaml")
-    assert parse_sweep(YAML(typ="safe", pure=True).load(text)).name == "ring"
+def test_the_sweeps_of_the_readme_are_valid() -> None:
+    sweeps = [parse_sweep(YAML(typ="safe", pure=True).load(text)) for text in blocks("yaml")]
+    assert [sweep.name for sweep in sweeps] == ["ring", "mine"]
 
 
 def test_links_and_files_of_the_readme_exist() -> None:
