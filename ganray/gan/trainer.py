@@ -93,7 +93,7 @@ class GanTrainer(Trainer):
         )
         self._penalty = _penalty(config, data.device)
         self._turns = Turns(config)
-        self._noise = config.instance_noise * data.std()
+        self._noise = config.instance_noise * data.std() if config.instance_noise else 0.0
         self._labelled = max(1, round(config.labelled * len(data)))
 
     @property
@@ -128,13 +128,13 @@ class GanTrainer(Trainer):
         if self._turns.next() == "d":
             self._discriminator_update()
             self.d_updates += 1
-        elif self.config.simultaneous:
+            return
+        if self.config.simultaneous:
             self._g.move()  # along the gradient that was taken with D's
-            self._took_g_step()
         else:
-            fake = self._fake(self._pick() if self._is_conditional else None)
-            self._g.step(self._generator_loss(self._judge(fake), fake))
-            self._took_g_step()
+            self._generator_update()
+        if self._average is not None:
+            self._average.update(self._g.network)
 
     def _discriminator_update(self) -> None:
         simultaneous = self.config.simultaneous
@@ -152,14 +152,19 @@ class GanTrainer(Trainer):
         penalty = self._penalise(real, on_real, fake, on_fake)
         self._d.backward(loss, penalty, keep_graph=simultaneous)
         if simultaneous:
-            self._g.backward(self._generator_loss(on_fake, fake))
+            self._g.backward(self._generator_loss(on_real.logits.detach(), on_fake, fake))
         self._d.move()
 
-    def _generator_loss(self, on_fake: Judgement, fake: Shown) -> Tensor:
+    def _generator_update(self) -> None:
+        fake = self._fake(self._pick() if self._is_conditional else None)
+        on_fake = self._judge(fake)
         real_logits = on_fake.logits
         if self._loss.generator_uses_real:
             with torch.no_grad():
                 real_logits = self._judge(self._real(self._pick())).logits
+        self._g.step(self._generator_loss(real_logits, on_fake, fake))
+
+    def _generator_loss(self, real_logits: Tensor, on_fake: Judgement, fake: Shown) -> Tensor:
         loss = self._loss.generator(real_logits, on_fake.logits)
         if self.config.conditioning == "acgan":
             loss = loss + self.config.class_weight * _cross_entropy(on_fake, fake)
@@ -195,10 +200,6 @@ class GanTrainer(Trainer):
         weight *= factor(config.penalty_schedule, self.progress, config.penalty_final)
         penalty: Tensor = weight * self._penalty(judged, self._rng)
         return penalty
-
-    def _took_g_step(self) -> None:
-        if self._average is not None:
-            self._average.update(self._g.network)
 
     # --- what goes through the networks -----------------------------------------------------------
 
