@@ -1,16 +1,21 @@
 """What several test files build on: small sweeps, signals, stores, and the program in process."""
 
 import copy
+import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
@@ -195,3 +200,53 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
     if not trials:
         recorder.end_sweep({}, cancelled=False)
     recorder.close()
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trained classifiers are shared by the tests, but not with whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Of pixels [H, W] or [H, W, 3]."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def write_parquet(path: Path, pictures: list[bytes | None], **columns: list) -> None:
+    """As on the Hub: `image: struct<bytes, path>`, and columns such as `label: int64`."""
+    cells = [{"bytes": picture, "path": None} for picture in pictures]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    name = columns.pop("name", "image")
+    pq.write_table(pa.table({name: pa.array(cells, kind)} | columns), path)
+
+
+@pytest.fixture(scope="session")
+def enlarged() -> tuple[np.ndarray, np.ndarray]:
+    """1,797 real digits as uint8 [N, 28, 28], and their labels."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = (bunch.images * (255.0 / 16.0)).round().astype(np.uint8)
+    large = [Image.fromarray(image).resize((28, 28), Image.Resampling.BICUBIC) for image in small]
+    return np.stack([np.asarray(image) for image in large]), bunch.target
+
+
+@pytest.fixture(scope="session")
+def digit_files(enlarged, tmp_path_factory) -> Path:
+    """A folder of 1,297 images to train on and 500 to test with, as the Hub names them."""
+    images, labels = enlarged
+    folder = tmp_path_factory.mktemp("digits28")
+    for name, rows in (("train", slice(0, 1297)), ("test", slice(1297, None))):
+        pictures = [png(image) for image in images[rows]]
+        write_parquet(
+            folder / f"{name}-00000-of-00001.parquet", pictures, label=labels[rows].tolist()
+        )
+    return folder

@@ -60,14 +60,26 @@ def test_sweep_asks_for_valid_trials(path: Path) -> None:
         assert applicable <= set(asked.searched) <= {field.name for field in fields(TrialConfig)}
 
 
+# of sweeps that need files, or hours even for a few updates
+SMALLER = {
+    "mnist": ["networks.width=2"],
+    "stacked-mnist": [
+        *("networks.width=2", "data.train_size=200"),
+        *("measure.metrics=[]", "objective.metric=distance"),
+    ],
+}
+
+
 @every_sweep
-def test_first_trial_of_a_sweep_trains(path: Path, one_thread: None) -> None:
-    spec = load_sweep(path, ["budget={updates: 6, reports: 2}"])
+def test_first_trial_of_a_sweep_trains(path: Path, one_thread: None, digit_files: Path) -> None:
+    smaller = SMALLER.get(path.stem, [])
+    files = [f"data.path={digit_files}"] if smaller else []
+    spec = load_sweep(path, ["budget={updates: 8, reports: 2}", *smaller, *files])
     asked = SweepStudy(spec, optuna.create_study()).ask()
     assert asked is not None
     dataset = load_dataset(spec.data.model_dump())
     session = Session(Workbench(spec, dataset, device="cpu"), asked.config)
-    for update in (3, 6):
+    for update in (4, 8):
         signals = session.next_report()
         assert signals.update == update
         assert signals.nonfinite is None

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganray.data.images import CIFAR10, MNIST, Reading, images, mnist, published_banks, read
 from ganray.errors import DataError
-from tests.unit.data.conftest import png, write_parquet
+from tests.conftest import png, write_parquet
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
 
