@@ -302,17 +302,19 @@ def _transport(costs: Floats) -> float:
 class PublishedModes(NamedTuple):
     """The numbers of the usual tables."""
 
-    modes: int  # with at least one good sample
+    modes: int  # with at least one sample that counts
     quality: float  # share of good samples
-    kl: float | None  # KL(mode histogram of good samples ‖ uniform), less its floor
-    raw_kl: float | None  # as printed in the tables, floor included; None without a good sample
+    kl: float | None  # KL(mode histogram of those that count ‖ uniform), less its floor
+    raw_kl: float | None  # as printed in the tables, floor included; None if no sample counts
 
 
 def published_modes(counter: ModeCounter, samples: Samples) -> PublishedModes:
-    """The protocol of VEEGAN and PacGAN, to compare with their tables and with nothing else.
+    """The protocols of VEEGAN and PacGAN, to compare with their tables and with nothing else.
 
-    One good sample makes a mode, so uniform noise covers most of a grid. A perfect generator's KL
-    is (K - 1)/2n on average, n being the good samples: that floor is subtracted.
+    Of points only good samples count, of images each one, as whatever the classifier makes of it.
+    One sample makes a mode, so uniform noise covers most of a grid, and an imperfect classifier
+    finds many modes in a collapsed generator. A perfect generator's KL is (K - 1)/2n on average, n
+    being the samples that count: that floor is subtracted.
 
     Args:
         counter: of the data set's K modes.
@@ -323,11 +325,12 @@ def published_modes(counter: ModeCounter, samples: Samples) -> PublishedModes:
     (arXiv 1712.04086).
     """
     found = counter.classify(samples)
-    counts = np.bincount(found.mode[found.good], minlength=counter.modes)
-    good = int(counts.sum())
+    are_images = samples.ndim > 2
+    counted = found.mode if are_images else found.mode[found.good]
+    counts = np.bincount(counted, minlength=counter.modes)
     raw = scores.histogram_kl(counts, np.ones(counter.modes, np.int64))
-    kl = None if raw is None else raw - (counter.modes - 1) / (2.0 * good)
-    return PublishedModes(int((counts > 0).sum()), good / len(samples), kl, raw)
+    kl = None if raw is None else raw - (counter.modes - 1) / (2.0 * len(counted))
+    return PublishedModes(int((counts > 0).sum()), float(found.good.mean()), kl, raw)
 
 
 # --- what sets are made of ------------------------------------------------------------------------

@@ -392,3 +392,28 @@ def test_only_good_samples_make_the_histogram():
 
 def test_kl_is_not_defined_without_a_good_sample():
     assert published_modes(RING, np.full((10, 2), 3.0)) == (0, 0.0, None, None)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Images whose first pixel is their mode; the even ones are good."""
+
+    modes: int = 1_000
+
+    def classify(self, samples: np.ndarray) -> Classified:
+        mode = samples[:, 0, 0, 0].astype(np.int64)
+        return Classified(mode, mode % 2 == 0)
+
+
+def test_of_images_every_sample_counts_as_in_the_tables_of_stacked_mnist():
+    images = np.array([0.0, 0.0, 1.0, 3.0]).reshape(-1, 1, 1, 1)
+    found = published_modes(Numbers(), images)
+    assert found[:2] == (3, 0.5)
+
+
+def test_a_perfect_sampler_of_1000_modes_has_them_all_and_the_floor_of_26000_samples():
+    drawn = np.random.default_rng(0).integers(1_000, size=(26_000, 1, 1, 1)).astype(np.float32)
+    found = published_modes(Numbers(), drawn)
+    assert found.modes == 1_000
+    assert found.raw_kl == pytest.approx(999 / 52_000, abs=0.003)
+    assert found.kl == pytest.approx(0.0, abs=0.003)

@@ -1,0 +1,276 @@
+"""One update of D and one of G: ganray's trainer beside a loop written by hand.
+
+The loop is what one writes for a single experiment: plain layers, plain formulas, torch's own
+random numbers, nothing measured and nothing checked. Both start from the same weights and draw the
+same numbers, and must arrive at the same weights, or the benchmark stops. They take turns in blocks
+of a fraction of a second, so that whatever else the machine does slows both.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganray.gan import player
+from ganray.gan.real import RealData
+from ganray.gan.trainer import GanTrainer
+from ganray.trial import TrialConfig, derive_seed
+
+AIM = 1.05
+BLOCKS = 60  # for each of `--runs`
+SECONDS = 0.05  # about so long is a block, and not less than one pair of updates
+TOLERANCE = 1e-4  # of weights after a few updates; sums are rounded in another order
+
+Logits = Callable[[Tensor, Tensor], Tensor]
+Slopes = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration of ganray, and the same written down."""
+
+    name: str
+    config: TrialConfig
+    networks: dict[str, object]
+    data: Tensor
+    by_hand: Callable[[], tuple[nn.Module, nn.Module]]  # D and G
+    d_loss: Logits
+    g_loss: Logits
+    penalty: Slopes | None = None
+
+
+# --- by hand --------------------------------------------------------------------------------------
+
+
+def mlps() -> tuple[nn.Module, nn.Module]:
+    d = nn.Sequential(
+        *(nn.Linear(2, 128), nn.LeakyReLU(0.2)),
+        *(nn.Linear(128, 128), nn.LeakyReLU(0.2)),
+        nn.Linear(128, 1),
+    )
+    g = nn.Sequential(
+        *(nn.Linear(16, 128), nn.ReLU()),
+        *(nn.Linear(128, 128), nn.ReLU()),
+        nn.Linear(128, 2),
+    )
+    return d, g
+
+
+def dcgans() -> tuple[nn.Module, nn.Module]:
+    d = nn.Sequential(
+        *(nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(32, 64, 5, 2, 2), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(64, 128, 5, 2, 2), nn.LeakyReLU(0.2)),
+        *(nn.Flatten(), nn.Linear(512, 1)),
+    )
+    g = nn.Sequential(
+        *(nn.Linear(16, 512, bias=False), nn.Unflatten(1, (128, 2, 2))),
+        *(nn.BatchNorm2d(128), nn.ReLU()),
+        *(nn.ConvTranspose2d(128, 64, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.ConvTranspose2d(64, 32, 5, 2, 2, 0, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.ConvTranspose2d(32, 16, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.ConvTranspose2d(16, 1, 5, 2, 2, 1), nn.Tanh()),
+    )
+    return d, g
+
+
+def wgan_gp(d: nn.Module, real: Tensor, fake: Tensor, *_: Tensor) -> Tensor:
+    epsilon = torch.rand(len(real), 1)
+    between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+    (slopes,) = torch.autograd.grad(d(between).sum(), between, create_graph=True)
+    return 10 * ((slopes.norm(2, dim=1) - 1) ** 2).mean()
+
+
+def r1(d: nn.Module, real: Tensor, fake: Tensor, on_real: Tensor, on_fake: Tensor) -> Tensor:
+    (slopes,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+    return 5 * slopes.flatten(1).square().sum(1).mean()
+
+
+def r1_r2(d: nn.Module, real: Tensor, fake: Tensor, on_real: Tensor, on_fake: Tensor) -> Tensor:
+    (slopes,) = torch.autograd.grad(on_fake.sum(), fake, create_graph=True)
+    r2 = 5 * slopes.flatten(1).square().sum(1).mean()
+    return r1(d, real, fake, on_real, on_fake) + r2
+
+
+class ByHand:
+    """The loop, from the weights of a trainer."""
+
+    def __init__(self, case: Case, like: GanTrainer) -> None:
+        self.case = case
+        self.d, self.g = case.by_hand()
+        for mine, its in zip(self.weights(), weights(like), strict=True):
+            mine.data.copy_(its)
+        betas = (case.config.beta1, case.config.beta2)
+        self.d_optimizer = torch.optim.Adam(self.d.parameters(), 2e-4, betas, fused=True)
+        self.g_optimizer = torch.optim.Adam(self.g.parameters(), 2e-4, betas, fused=True)
+        torch.manual_seed(derive_seed(case.config.seed, "draws"))
+
+    def weights(self) -> list[Tensor]:
+        return [*self.d.parameters(), *self.g.parameters()]
+
+    def pairs(self, count: int) -> None:
+        case, d, g = self.case, self.d, self.g
+        batch, clip, data = case.config.batch_size, case.config.weight_clip, case.data
+        needs_slopes = case.penalty in (r1, r1_r2)
+        compares = case.config.loss == "relativistic_paired"
+        for _ in range(count):
+            real = data[torch.randint(len(data), (batch,))]
+            with torch.no_grad():
+                fake = g(torch.randn(batch, 16))
+            if needs_slopes:
+                real.requires_grad_()
+                fake.requires_grad_(case.penalty is r1_r2)
+            on_real, on_fake = d(real).squeeze(1), d(fake).squeeze(1)
+            loss = case.d_loss(on_real, on_fake)
+            if case.penalty is not None:
+                loss = loss + case.penalty(d, real, fake, on_real, on_fake)
+            self.d_optimizer.zero_grad()
+            loss.backward()
+            self.d_optimizer.step()
+            if clip is not None:
+                for p in d.parameters():
+                    p.data.clamp_(-clip, clip)
+
+            d.requires_grad_(False)
+            on_fake = on_real = d(g(torch.randn(batch, 16))).squeeze(1)
+            if compares:
+                on_real = d(data[torch.randint(len(data), (batch,))]).squeeze(1)
+            loss = case.g_loss(on_real, on_fake)
+            self.g_optimizer.zero_grad()
+            loss.backward()
+            self.g_optimizer.step()
+            d.requires_grad_(True)
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+
+def cases() -> Iterator[Case]:
+    """Everything that is compared."""
+    random = torch.Generator().manual_seed(0)
+    angles = torch.randint(8, (4000,), generator=random) * torch.pi / 4
+    points = torch.stack([angles.cos(), angles.sin()], 1)
+    points += 0.02 * torch.randn(4000, 2, generator=random)
+    mlp = ({"name": "mlp", "width": 128, "depth": 2}, points, mlps)
+    logistic = (
+        lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
+        lambda real, fake: F.softplus(-fake).mean(),
+    )
+    wgan = (lambda real, fake: fake.mean() - real.mean(), lambda real, fake: -fake.mean())
+    kl = (
+        lambda real, fake: torch.exp(fake - 1).mean() - real.mean(),
+        lambda real, fake: -fake.mean(),
+    )
+    paired = (
+        lambda real, fake: F.softplus(fake - real).mean(),
+        lambda real, fake: F.softplus(real - fake).mean(),
+    )
+    plain = TrialConfig(batch_size=128, latent_dim=16)
+    clipped = TrialConfig(loss="wgan", weight_clip=0.1)
+    yield Case("ring, non_saturating", plain, *mlp, *logistic)
+    yield Case("ring, wgan, weights clipped", clipped, *mlp, *wgan)
+    yield Case(
+        "ring, wgan + wgan_gp", TrialConfig(loss="wgan", penalty="wgan_gp"), *mlp, *wgan, wgan_gp
+    )
+    yield Case("ring, non_saturating + r1", TrialConfig(penalty="r1"), *mlp, *logistic, r1)
+    yield Case("ring, fgan_kl", TrialConfig(loss="fgan_kl"), *mlp, *kl)
+    images = torch.rand(1000, 1, 28, 28, generator=random) * 2 - 1
+    dcgan = ({"name": "dcgan", "width": 16}, images, dcgans)
+    r3gan = TrialConfig(loss="relativistic_paired", penalty="r1_r2", batch_size=64)
+    yield Case("DCGAN, non_saturating", TrialConfig(batch_size=64), *dcgan, *logistic)
+    yield Case("DCGAN, R3GAN's", r3gan, *dcgan, *paired, r1_r2)
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+def step(runs: int) -> None:
+    """A pair of updates of D and G, by ganray and by hand."""
+    print(f"\na pair of updates, one thread; ratio: median (quartiles) of {BLOCKS * runs} blocks")
+    print(f"  {'':28} {'ganray':>9} {'by hand':>9}   ratio")
+    for case in cases():
+        ours = GanTrainer(case.config, case.networks, RealData(case.data))
+        hand = ByHand(case, ours)
+        pairs = _warm_up(ours, hand)
+        found = [_block(ours, hand, pairs, turn) for turn in range(BLOCKS * runs)]
+        low, ratio, high = statistics.quantiles([a / b for a, b in found], n=4)
+        mine, its = (1e3 * statistics.median(times) for times in zip(*found, strict=True))
+        print(
+            f"  {case.name:28} {mine:6.2f} ms {its:6.2f} ms  {ratio:.3f} ({low:.3f} … {high:.3f})"
+            f"{'' if ratio <= AIM else '  above the aim'}",
+            flush=True,
+        )
+        if ratio > AIM:
+            print(f"    {_parts(ours, pairs)}")
+
+
+def weights(of: GanTrainer) -> list[Tensor]:
+    """All weights, D's first."""
+    return [*of.networks.discriminator.parameters(), *of.networks.generator.parameters()]
+
+
+def _warm_up(ours: GanTrainer, hand: ByHand) -> int:
+    """Compare where both get to; the pairs of updates of a block."""
+    seconds, _ = _block(ours, hand, 5, 0)
+    off = max(
+        (a - b).abs().max().item() for a, b in zip(weights(ours), hand.weights(), strict=True)
+    )
+    if off > TOLERANCE:
+        raise SystemExit(f"{hand.case.name}: the two train differently; weights differ by {off}")
+    return max(1, round(SECONDS / seconds))
+
+
+def _block(ours: GanTrainer, hand: ByHand, pairs: int, turn: int) -> tuple[float, float]:
+    """Seconds for a pair, ours and by hand; who goes first alternates."""
+    ways = [lambda: ours.advance(2 * pairs), lambda: hand.pairs(pairs)]
+    seconds = [0.0, 0.0]
+    for way in (0, 1) if turn % 2 else (1, 0):
+        start = time.process_time()
+        ways[way]()
+        seconds[way] = (time.process_time() - start) / pairs
+    return seconds[0], seconds[1]
+
+
+def _parts(ours: GanTrainer, pairs: int) -> str:
+    """The shares of a trainer's time, for what has a function of its own."""
+    places = [
+        (player, "clip_gradients"),
+        (player, "clip_weights"),
+        (player.Player, "backward"),
+        (GanTrainer, "_judge"),
+        (GanTrainer, "_fake"),
+        (GanTrainer, "_real"),
+        (GanTrainer, "_penalise"),
+        *((of.optimizer, "step") for of in ours.players.values()),
+    ]
+    spent: dict[str, float] = {}
+    with ExitStack() as stack:
+        for owner, name in places:
+            stack.enter_context(_timed(owner, name, spent))
+        start = time.process_time()
+        ours.advance(2 * pairs)
+        whole = time.process_time() - start
+    return ", ".join(f"{name} {seconds / whole:.1%}" for name, seconds in spent.items() if seconds)
+
+
+@contextmanager
+def _timed(owner: object, name: str, spent: dict[str, float]) -> Iterator[None]:
+    function = getattr(owner, name)
+    spent.setdefault(name, 0.0)
+
+    def timed(*args: object, **named: object) -> object:
+        start = time.process_time()
+        try:
+            return function(*args, **named)
+        finally:
+            spent[name] += time.process_time() - start
+
+    with mock.patch.object(owner, name, timed):
+        yield
