@@ -165,7 +165,7 @@ class Signals:
     vendi: float | None = _signal("effective number of different samples / of real data", "max")
     wasserstein_1: float | None = _signal("exact Wasserstein-1, data units", "min")
     wasserstein_2: float | None = _signal("exact Wasserstein-2, data units", "min")
-    modes_any: float | None = _signal("modes with at least one good sample", "max")
+    modes_any: float | None = _signal("modes with at least one sample, published protocol", "max")
     published_quality: float | None = _signal("share of good samples, published protocol", "max")
     published_kl: float | None = _signal("KL(modes ‖ uniform) above its floor, nats", "min")
     d_loss: float | None = _signal("loss of D, mean since the last report")

@@ -22,7 +22,11 @@ _TYPES = {
     "model": "a mapping",
     "model_attributes": "a mapping",
 }
-_THINGS = {"data": "data set", "then": "pruner"}  # what a name is of, where its key does not say
+_THINGS = {
+    "data": "data set",
+    "then": "pruner",
+    "metrics": "metric",
+}  # what a name is of, where its key does not say
 _SIMILAR = 0.65  # hinj is like hinge, bayes is not like cmaes
 _SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
 _LIMITS = {
@@ -184,8 +188,10 @@ def _options(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_tagged(option: dict[str, Any], tag: str) -> bool:
     """Whether a union's option is the one that pydantic calls `tag`."""
-    const = option.get("properties", {}).get("name", {}).get("const")
-    return const == tag or str(option.get("title", "")).lower().startswith(f"{tag.strip('<>')}_")
+    name = option.get("properties", {}).get("name", {})
+    return tag in (name.get("const"), *name.get("enum", ())) or str(
+        option.get("title", "")
+    ).lower().startswith(f"{tag.strip('<>')}_")
 
 
 def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,19 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "Known: modes, name, radius, seed, std, train_size, variant"
         ],
     ),
+    "unknown option of a data set of two names": (
+        sweep(data="{name: fashion-mnist, pth: x}"),
+        [
+            "data.pth: unknown key 'pth'; did you mean 'path'? Known: heldout, name, path, seed, size"
+        ],
+    ),
+    "unknown metric": (
+        sweep(measure="{metrics: [fdi]}"),
+        [
+            "measure.metrics[0]: unknown metric 'fdi'; did you mean 'fid'? Known: "
+            "density_coverage, fid, kid, ndb, precision_recall, published_modes, vendi, wasserstein"
+        ],
+    ),
     "unknown key of a range": (
         sweep("{d_steps: {low: 1, high: 3, stp: 2}}"),
         [
