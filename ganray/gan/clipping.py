@@ -26,7 +26,8 @@ def clip_gradients(parameters: Sequence[Parameter], max_norm: float | None) -> T
     Source: Pascanu et al. 2013, algorithm 1 (arXiv 1211.5063).
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    # get_total_norm without its sorting by device and dtype, which costs more than the norms
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if max_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm

@@ -81,7 +81,8 @@ class Player:
         self, loss: Tensor, penalty: Tensor | None = None, *, keep_graph: bool = False
     ) -> None:
         """Take the gradient by this network's weights alone, in place of the last one."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # zero_grad does the same, through slow hooks
+            parameter.grad = None
         total = loss if penalty is None else loss + penalty
         torch.autograd.backward(total, inputs=self.parameters, retain_graph=keep_graph)
         self.sums["loss"] += loss.detach()  # sums stay on the device: no waiting inside the loop

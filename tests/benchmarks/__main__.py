@@ -1,8 +1,11 @@
 """Benchmarks, each a ratio of two ways to do the same work, side by side in one run.
 
-make bench                            everything, a few minutes
+make bench                            all but fgan, a few minutes
 python -m tests.benchmarks sweep      the sweep alone; --runs N for medians of N
 python -m tests.benchmarks measure    what measuring costs
+python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
+python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn, beside the best
+                                      ones; ten minutes, so only when asked for; --updates N
 """
 
 import argparse
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +22,8 @@ import torch
 from ganray.data.registry import load_dataset
 from ganray.spec.load import parse_sweep
 from ganray.tuning.session import Session, Workbench
+from tests.benchmarks.fgan import UPDATES, fgan
+from tests.benchmarks.step import step
 
 HERE = Path(__file__).parent
 
@@ -87,17 +93,21 @@ def _share(session: Session) -> float:
     return spent / signals.seconds
 
 
-BENCHMARKS = {"sweep": sweep, "measure": measure}
+BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], default=list(BENCHMARKS))
+    parser.add_argument(
+        "which", nargs="*", choices=[*BENCHMARKS, "fgan", []], default=list(BENCHMARKS)
+    )
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=UPDATES, help="of each trial of fgan")
     arguments = parser.parse_args()
+    commands = {**BENCHMARKS, "fgan": partial(fgan, updates=arguments.updates)}
     torch.set_num_threads(1)
     for which in arguments.which or BENCHMARKS:
-        BENCHMARKS[which](arguments.runs)
+        commands[which](arguments.runs)
 
 
 if __name__ == "__main__":
