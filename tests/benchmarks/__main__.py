@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES, help="of each trial of fgan")
     arguments = parser.parse_args()
-    commands = {**BENCHMARKS, "fgan": partial(fgan, updates=arguments.updates)}
+    commands: dict[str, Callable[[int], None]] = {**BENCHMARKS}
+    commands["fgan"] = partial(fgan, updates=arguments.updates)
     torch.set_num_threads(1)
     for which in arguments.which or BENCHMARKS:
         commands[which](arguments.runs)
