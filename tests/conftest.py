@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
     "name": "small",
     "data": {"name": "ring", "train_size": 1_000},
     "networks": {"name": "mlp", "width": 8, "depth": 1},
-    "search": {"sampler": "random", "trials": 4, "space": {"loss": ["hinge", "wgan"]}},
+    "search": {"sampler": "random", "trials": 4, "space": {"loss": ["hinge", "lsgan"]}},
     "budget": {"updates": 100, "reports": 10},
 }
 

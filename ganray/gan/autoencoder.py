@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganray.gan.base import Trainer, evaluated
 from ganray.gan.networks import build_autoencoder
-from ganray.gan.player import Player
+from ganray.gan.player import Player, compiled
 from ganray.gan.real import RealData
 from ganray.trial import TrialConfig, derive_seed
 
@@ -44,7 +44,7 @@ def calibrated_reconstruction(samples: Tensor, decoded: Tensor) -> Tensor:
     Returns:
         Scalar, in nats.
 
-    Source: Rybkin et al. 2021, equation 6 (arXiv 2006.13202).
+    Source: Rybkin et al. 2021, the optimal sigma-VAE (arXiv 2006.13202).
     """
     error = (samples - decoded).square().mean()
     return 0.5 * samples[0].numel() * error.clamp_min(SMALLEST_ERROR).log()
@@ -84,6 +84,7 @@ class AutoencoderTrainer(Trainer):
         self.encoder, self.decoder = pair
         both = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
         self._player = Player(both.to(data.device), config, "g")
+        self._encode, self._decode = (compiled(half, config) for half in pair)
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -95,10 +96,10 @@ class AutoencoderTrainer(Trainer):
         samples = self.data.samples_at(picked)
         conditions = self.data.conditions_at(picked) if self._is_conditional else None
         with self._autocast():
-            codes = self.encoder(samples, conditions)
+            codes = self._encode(samples, conditions)
         latents, kl = self._codes(codes.float())
         with self._autocast():
-            decoded = self.decoder(latents, conditions)
+            decoded = self._decode(latents, conditions)
         loss = self._reconstruction(samples, decoded.float())
         self._player.step(loss, self.config.kl_weight * kl if self._variational else None)
 

@@ -7,7 +7,7 @@ that take turns in one process train exactly as each would alone.
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganray.gan.networks.layers import evaluating
 from ganray.gan.player import Player, Side
 from ganray.gan.real import RealData
 from ganray.trial import TrialConfig, derive_seed
@@ -44,7 +45,8 @@ class Snapshot:
     g: Side
     generate: Evaluate  # latents [B, latent_dim], conditions -> samples [B, ...]
     generate_average: Evaluate | None = None  # the same by the average of G's weights
-    discriminate: Evaluate | None = None  # samples -> logits [B]
+    # samples -> logits [B]; None, too, if D has batch norm: in evaluation it is not what trains
+    discriminate: Evaluate | None = None
     is_conditional: bool = False  # G is told what to draw
     is_joint: bool = False  # D judges packs, or samples with their conditions: not samples alone
     classify: Evaluate | None = None  # samples, None -> class logits [B, K]
@@ -185,26 +187,28 @@ def is_scheduled(config: TrialConfig) -> bool:
     return config.lr_schedule != "constant" or penalised or config.instance_noise > 0.0
 
 
-def evaluated(network: nn.Module, call: Evaluate) -> Evaluate:
+def evaluated(network: nn.Module, call: Evaluate, group: int = 1) -> Evaluate:
     """`call` in evaluation mode and without gradients, on so many samples at a time as fit.
 
     Args:
-        network: whose mode is changed, and set back.
+        network: whose modes are changed, and set back.
         call: inputs [B, ...] and conditions [B, K] -> outputs, the same number for each chunk.
+        group: inputs that belong together; those left over at the end are left out.
     """
 
     @torch.no_grad()
     def evaluate(inputs: Tensor, conditions: Tensor | None = None) -> Tensor:
         device = next(network.parameters()).device
-        was_training = network.training
-        network.eval()
-        chunks = torch.split(inputs, CHUNK)
-        told = [None] * len(chunks) if conditions is None else torch.split(conditions, CHUNK)
-        parts = [
-            call(chunk.to(device), None if condition is None else condition.to(device))
-            for chunk, condition in zip(chunks, told, strict=True)
-        ]
-        network.train(was_training)
+        whole = len(inputs) - len(inputs) % group
+        chunks = torch.split(inputs[:whole], CHUNK)
+        told: Sequence[Tensor | None] = [None] * len(chunks)
+        if conditions is not None:
+            told = torch.split(conditions[:whole], CHUNK)
+        with evaluating(network):
+            parts = [
+                call(chunk.to(device), None if condition is None else condition.to(device))
+                for chunk, condition in zip(chunks, told, strict=True)
+            ]
         return torch.cat(parts)
 
     return evaluate

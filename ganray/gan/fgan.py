@@ -211,8 +211,9 @@ GAN = Divergence(
 
 
 def _half_tanh(v: Tensor) -> Tensor:
-    # not torch.tanh, whose gradient, 1 - tanh², rounds to zero from v = 9 on in float32
-    low = torch.sigmoid(-2.0 * v.abs())
+    # not torch.tanh, whose gradient, 1 - tanh², rounds to zero from v = 9 on in float32; and not
+    # -|v|, whose gradient at 0 is zero
+    low = torch.sigmoid(2.0 * torch.where(v < 0.0, v, -v))
     return torch.where(v < 0.0, low - 0.5, 0.5 - low)
 
 
@@ -230,7 +231,8 @@ def alpha_divergence(alpha: float) -> Divergence:
     """f(u) = (u^α - 1 - α(u - 1)) / (α(α - 1)): reverse KL as α → 0, KL as α → 1.
 
     α = ½ is twice the squared Hellinger distance, α = 2 half of Pearson's χ², α = -1 half of
-    Neyman's. For α < 1 the threshold lies near -1/(1 - α): little is gained by an α close to 1.
+    Neyman's. For α < 1 the threshold lies near -1/(1 - α), so that logits around 0 are far on one
+    side of it: from about .8 to 1 values and gradients explode, and `fgan_kl` is what is wanted.
 
     Raises:
         ValueError: alpha is 0, 1 or not finite.

@@ -1,8 +1,8 @@
 """Penalties on the discriminator, added to its loss: each sees what D saw and may ask D for more.
 
-A penalty is computed in float32, or in float64 if it is given float64, whatever precision D runs
-in: squares of gradients do not survive fewer digits. Those that take gradients with respect to
-samples assume that D judges each sample by itself: no batch norm in D.
+Gradients are squared and summed in float32, or in float64 if they are such, whatever precision D
+runs in: squares do not survive fewer digits. Those penalties assume that D judges each sample by
+itself: no batch norm in D. Of packed samples the gradient is that of the whole pack.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ class Judged(NamedTuple):
 
     critic: Critic  # D as it is in this update, labels and the like already bound
     real: Tensor  # [B, ...]
-    fake: Tensor  # [B, ...], without a graph that leads to G
+    fake: Tensor  # [B, ...]
     real_logits: Tensor  # [B]
     fake_logits: Tensor  # [B]
 

@@ -1,7 +1,7 @@
 """One network of a trainer, with its optimiser, its clipping and its averages."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,11 @@ class Side:
     clipped: float | None = None  # share of updates whose gradient was clipped
 
 
+def compiled(network: nn.Module, config: TrialConfig) -> Callable[..., Any]:
+    """The network's forward pass, compiled if the trial says so."""
+    return torch.compile(network) if config.compile else network
+
+
 class Player:
     """A network that takes optimiser steps.
 
@@ -44,7 +49,7 @@ class Player:
         if config.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
-        self.forward = torch.compile(network) if config.compile else network
+        self.forward = compiled(network, config)
         self.side = side
         self.parameters = list(network.parameters())
         self.grad_clip: float | None = getattr(config, f"{side}_grad_clip")

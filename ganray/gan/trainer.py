@@ -13,6 +13,7 @@ from ganray.gan.base import Trainer, evaluated
 from ganray.gan.ema import Average
 from ganray.gan.losses import make_loss
 from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
+from ganray.gan.networks.layers import mixes_samples
 from ganray.gan.penalties import PENALTIES, Judged, Penalty
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
@@ -156,12 +157,14 @@ class GanTrainer(Trainer):
         self._d.move()
 
     def _generator_update(self) -> None:
-        fake = self._fake(self._pick() if self._is_conditional else None)
+        uses_real = self._loss.generator_uses_real
+        picked = self._pick() if self._is_conditional or uses_real else None
+        fake = self._fake(picked)
         on_fake = self._judge(fake)
         real_logits = on_fake.logits
-        if self._loss.generator_uses_real:
+        if uses_real and picked is not None:
             with torch.no_grad():
-                real_logits = self._judge(self._real(self._pick())).logits
+                real_logits = self._judge(self._real(picked)).logits
         self._g.step(self._generator_loss(real_logits, on_fake, fake))
 
     def _generator_loss(self, real_logits: Tensor, on_fake: Judgement, fake: Shown) -> Tensor:
@@ -250,10 +253,11 @@ class GanTrainer(Trainer):
         g, d, average = self._g.network, self._d.network, self._average
         functions = {
             "generate": evaluated(g, g),
-            "discriminate": evaluated(d, self._evaluate_logits),
             "is_conditional": self._is_conditional,
             "is_joint": self.config.conditioning in JOINT or self.config.pack > 1,
         }
+        if not mixes_samples(d):
+            functions["discriminate"] = evaluated(d, self._evaluate_logits, self.config.pack)
         if self._has_class_head:
             functions["classify"] = evaluated(d, lambda samples, _: d(samples)[1])
         if average is not None:
@@ -261,10 +265,8 @@ class GanTrainer(Trainer):
         return functions
 
     def _evaluate_logits(self, samples: Tensor, conditions: Tensor | None) -> Tensor:
-        """Of as many whole packs as there are."""
-        whole = len(samples) - len(samples) % self.config.pack
-        told = conditions[:whole] if self._is_conditional and conditions is not None else None
-        logits: Tensor = self._d.network(*self._packed(samples[:whole], told))[0]
+        told = conditions if self._is_conditional else None
+        logits: Tensor = self._d.network(*self._packed(samples, told))[0]
         return logits
 
 

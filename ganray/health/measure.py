@@ -92,14 +92,14 @@ class Bench:
         return self._untrained[latent_dim]
 
     def latents(self, latent_dim: int) -> Tensor:
-        """The fixed latents that every measurement of a trial uses, shape [count, latent_dim]."""
+        """The fixed latents that every report of a trial uses, shape [count, latent_dim]."""
         return self.inputs(latent_dim, self.count)[0]
 
     def inputs(self, latent_dim: int, count: int) -> tuple[Tensor, Tensor | None]:
         """Fixed latents [count, latent_dim], and conditions as held-out data have them."""
         rng = torch.Generator().manual_seed(derive_seed("measure", latent_dim))
-        told = self.conditions
-        conditions = None if told is None else told[torch.arange(count) % len(told)]
+        told = self.dataset.condition_vectors("heldout")
+        conditions = None if told is None else torch.tensor(told[np.arange(count) % len(told)])
         return latents(count, latent_dim, rng), conditions
 
     @torch.no_grad()

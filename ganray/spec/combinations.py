@@ -22,6 +22,7 @@ Entries = Mapping[str, Choices | Range]
 GRADIENT_PENALTIES = ("wgan_gp", "dragan", "r1", "r2", "r1_r2")
 RELATIVISTIC = ("relativistic_paired", "relativistic_average")
 CLASS_HEADS = ("acgan", "sgan")
+FEW = 20  # values of a range that are all tried
 
 
 class Context(NamedTuple):
@@ -43,6 +44,10 @@ def _is_gan(values: Values) -> bool:
     return bool(values["model"] == "gan")
 
 
+def _is_usable(alpha: float) -> bool:
+    return alpha != 0.0 and not 0.85 < alpha <= 1.0
+
+
 def _is_idle(name: str, off: Any, values: Values, _context: Context) -> bool:
     """Whether a part of GAN training is switched on where no GAN is trained."""
     return not _is_gan(values) and values[name] != off
@@ -60,6 +65,28 @@ RULES: Sequence[Rule] = (
         lambda v, c: _is_gan(v) and v["loss"] in RELATIVISTIC and c.networks.d_batch_norm,
         "a relativistic loss compares logits of real and generated batches, which batch norm in D "
         "normalises apart; set networks.d_norm: none",
+    ),
+    Rule(
+        ("batch_size",),
+        lambda v, c: v["batch_size"] == 1 and c.networks.batch_norm,
+        "batch norm needs at least two samples to normalise over",
+    ),
+    Rule(
+        ("loss", "weight_clip", "spectral_norm", "penalty", "model"),
+        lambda v, _: (
+            _is_gan(v)
+            and v["loss"] == "wgan"
+            and v["weight_clip"] is None
+            and not v["spectral_norm"]
+            and v["penalty"] == "none"
+        ),
+        "grows without bound unless something keeps D Lipschitz; give weight_clip, spectral_norm "
+        "or a penalty such as wgan_gp, for these trials by when: {loss: [wgan]}",
+    ),
+    Rule(
+        ("alpha", "loss", "model"),
+        lambda v, _: _is_gan(v) and v["loss"] == "fgan_alpha" and not _is_usable(v["alpha"]),
+        "is not an alpha to train with; leave out 0, and what is above 0.85 up to 1",
     ),
     Rule(
         ("weight_clip", "spectral_norm"),
@@ -133,19 +160,49 @@ RULES: Sequence[Rule] = (
     ),
 )
 
-# Parameters that mean something only beside a value of another.
-DEPENDENTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
-    ("penalty_weight", "penalty", lambda v: v != "none"),
-    ("penalty_schedule", "penalty", lambda v: v != "none"),
-    ("penalty_final", "penalty_schedule", lambda v: v != "constant"),
-    ("lr_final", "lr_schedule", lambda v: v != "constant"),
-    ("fgan_generator", "loss", lambda v: str(v).startswith("fgan_")),
-    ("alpha", "loss", lambda v: v == "fgan_alpha"),
-    ("warmup_rounds", "warmup_d_steps", lambda v: v is not None),
-    ("warmup_every", "warmup_d_steps", lambda v: v is not None),
-    ("class_weight", "conditioning", lambda v: v in CLASS_HEADS),
-    ("labelled", "conditioning", lambda v: v == "sgan"),
-    ("kl_weight", "model", lambda v: v == "vae"),
+ADAMS, MOMENTUMS = ("adam", "adamw"), ("rmsprop", "sgd")
+
+
+class Dependent(NamedTuple):
+    """Parameters that mean something only beside certain values of others."""
+
+    names: tuple[str, ...]
+    parents: tuple[str, ...]
+    matters: Callable[[Values], bool]
+
+
+def _uses(values: Values, optimizers: Sequence[str]) -> bool:
+    sides = (values["d_optimizer"], values["g_optimizer"])
+    return any((side or values["optimizer"]) in optimizers for side in sides)
+
+
+_OPTIMIZERS = ("optimizer", "d_optimizer", "g_optimizer")
+
+DEPENDENTS: Sequence[Dependent] = (
+    Dependent(
+        ("penalty_weight", "penalty_schedule"), ("penalty",), lambda v: v["penalty"] != "none"
+    ),
+    Dependent(
+        ("penalty_final",), ("penalty_schedule",), lambda v: v["penalty_schedule"] != "constant"
+    ),
+    Dependent(("lr_final",), ("lr_schedule",), lambda v: v["lr_schedule"] != "constant"),
+    Dependent(("fgan_generator",), ("loss",), lambda v: str(v["loss"]).startswith("fgan_")),
+    Dependent(("alpha",), ("loss",), lambda v: v["loss"] == "fgan_alpha"),
+    Dependent(
+        ("warmup_rounds", "warmup_every"),
+        ("warmup_d_steps",),
+        lambda v: v["warmup_d_steps"] is not None,
+    ),
+    Dependent(
+        ("weight_clip_scope",),
+        ("weight_clip", "g_weight_clip"),
+        lambda v: v["weight_clip"] is not None or v["g_weight_clip"] is not None,
+    ),
+    Dependent(("beta1", "beta2"), _OPTIMIZERS, lambda v: _uses(v, ADAMS)),
+    Dependent(("momentum",), _OPTIMIZERS, lambda v: _uses(v, MOMENTUMS)),
+    Dependent(("class_weight",), ("conditioning",), lambda v: v["conditioning"] in CLASS_HEADS),
+    Dependent(("labelled",), ("conditioning",), lambda v: v["conditioning"] == "sgan"),
+    Dependent(("kl_weight",), ("model",), lambda v: v["model"] == "vae"),
 )
 
 
@@ -162,16 +219,24 @@ def problems(entries: Entries, trainer: Trainer, context: Context) -> Iterator[P
             if rule.holds(values, context):
                 yield Problem(_where(rule.parameters[0], entries), _told(rule, values))
                 break
-    for name, parent, matters in DEPENDENTS:
-        fixed = name in trainer.model_fields_set and name not in entries
-        if fixed and not any(matters(v[parent]) for v in admitted((parent,), entries, trainer)):
-            yield Problem(f"trainer.{name}", f"has no effect: {parent} never asks for it")
+    for dependent in DEPENDENTS:
+        if not any(map(dependent.matters, admitted(dependent.parents, entries, trainer))):
+            asked = " or ".join(dependent.parents)
+            for name in filter(lambda name: _is_meant(name, entries, trainer), dependent.names):
+                yield Problem(_where(name, entries), f"has no effect: no {asked} asks for it")
+
+
+def _is_meant(name: str, entries: Entries, trainer: Trainer) -> bool:
+    """Whether the file gives a parameter for every trial; one with a condition knows its limits."""
+    if name in entries:
+        return entries[name].when is None
+    return name in trainer.model_fields_set
 
 
 def admitted(names: Sequence[str], entries: Entries, trainer: Trainer) -> Iterator[dict[str, Any]]:
     """Every combination of values of some parameters that a trial may have.
 
-    Of a range only its ends are tried.
+    Of a range that is not countable, or long, only its ends are tried.
     """
     wanted = _with_parents(names, entries)
     options = [_values(name, entries, trainer) for name in wanted]
@@ -205,8 +270,8 @@ def _values(name: str, entries: Entries, trainer: Trainer) -> list[Any]:
             return [getattr(trainer, name)]
         case Choices(choices=choices):
             return list(choices)
-        case Range(low=low, high=high):
-            return [low, high]
+        case Range() as entry:
+            return entry.examples(FEW)
     raise TypeError(name)
 
 

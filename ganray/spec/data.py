@@ -67,6 +67,11 @@ class Gaussian1dData(Mixture):
     std: PositiveFloat = 1.25
 
     @property
+    def has_labels(self) -> bool | None:
+        """One component is no class."""
+        return False
+
+    @property
     def shape(self) -> Shape | None:
         """A number."""
         return (1,)

@@ -35,6 +35,11 @@ class Nets(Part):
         """Whether D normalises over the batch, so that it does not judge each sample by itself."""
         return getattr(self, "d_norm", "none") == "batch"
 
+    @property
+    def batch_norm(self) -> bool:
+        """Whether G or D normalises over the batch."""
+        return "batch" in (getattr(self, "g_norm", "none"), getattr(self, "d_norm", "none"))
+
     def refuses(self, shape: Shape) -> str | None:
         """Why samples of that shape do not fit; None if they do."""
         return None

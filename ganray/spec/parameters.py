@@ -64,11 +64,12 @@ Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 
-def _neither_0_nor_1(alpha: float) -> float:
-    if alpha in (0.0, 1.0):
+def _usable_alpha(alpha: float) -> float:
+    if alpha == 0.0 or 0.85 < alpha <= 1.0:
         raise PydanticCustomError(
             "alpha",
-            "must be neither 0 nor 1, where it is fgan_reverse_kl and fgan_kl; got {got}",
+            "must not be 0, which is fgan_reverse_kl, nor above 0.85 up to 1, where it explodes: "
+            "fgan_kl is its limit; got {got}",
             {"got": alpha},
         )
     return alpha
@@ -92,7 +93,7 @@ class Trainer(Part):
 
     loss: LossName = "non_saturating"
     fgan_generator: FganGeneratorName = "heuristic"
-    alpha: Annotated[float, AfterValidator(_neither_0_nor_1)] = 0.5
+    alpha: Annotated[float, AfterValidator(_usable_alpha)] = 0.5
     penalty: PenaltyName = "none"
     penalty_weight: PositiveFloat | None = None
     penalty_schedule: ScheduleName = "constant"

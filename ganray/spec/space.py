@@ -72,6 +72,15 @@ class Range(Part):
         """Whether the range has finitely many values: whole numbers, or a step."""
         return self.step is not None or (isinstance(self.low, int) and not self.log)
 
+    def examples(self, most: int) -> list[Any]:
+        """Every value of a countable range, or its two ends if there are more than `most`."""
+        step = self.step or 1
+        if not self.is_countable or round((self.high - self.low) / step) >= most:
+            return [self.low, self.high]
+        return [
+            self.low + index * step for index in range(round((self.high - self.low) / step) + 1)
+        ]
+
     def admits(self, value: Any) -> bool:
         """Whether a trial may have this value."""
         number = isinstance(value, int | float) and not isinstance(value, bool)

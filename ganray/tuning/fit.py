@@ -27,8 +27,8 @@ def check_fit(spec: SweepSpec, dataset: Dataset) -> None:
         name=spec.data.name,
         sample_shape=dataset.shape,
         count=len(dataset.train),
-        labelled=dataset.labels is not None,
-        conditioned=dataset.conditions is not None or dataset.labels is not None,
+        labelled=dataset.classes > 1,
+        conditioned=dataset.conditions is not None or dataset.classes > 1,
     )
     problems = [*checks.problems({**dict(spec), "data": found}), *_metrics(spec, dataset)]
     if problems:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ganray.errors import NetworkError
-from ganray.gan.networks.layers import Architecture, Shape
+from ganray.gan.networks.layers import Architecture, Shape, evaluating
 from ganray.gan.networks.players import feature_count
 
 TRIED = 2  # samples in a trial run: with one alone, [1] and [1, 1] would pass for each other
@@ -118,7 +118,7 @@ def _try(where: str, module: nn.Module, inputs: Shape, outputs: Shape) -> None:
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(TRIED, *inputs, generator=rng)
     failing = _told(where, f"fails on inputs of shape {tuple(x.shape)}")
-    with torch.no_grad(), _evaluating(module), failing:
+    with torch.no_grad(), evaluating(module), failing:
         found = module(x)
     wanted = (TRIED, *outputs)
     if not isinstance(found, Tensor) or found.shape != wanted:
@@ -126,15 +126,6 @@ def _try(where: str, module: nn.Module, inputs: Shape, outputs: Shape) -> None:
         raise NetworkError(
             f"{where}: gives {got} for inputs of shape {tuple(x.shape)}; {wanted} is needed"
         )
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = {part: part.training for part in module.modules()}  # parts may be frozen on purpose
-    module.eval()
-    yield
-    for part, mode in modes.items():
-        part.training = mode
 
 
 @contextmanager

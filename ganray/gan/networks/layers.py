@@ -1,6 +1,7 @@
 """What the architectures are made of."""
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -66,6 +67,24 @@ class Architecture(NamedTuple):
     generator: Callable[[Shape, int, Any], nn.Module]
     trunk: Callable[[Shape, Any], nn.Module]
     initialise: Callable[[nn.Module, Any], None] = keep  # a whole network, heads included
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each part then goes back to its own, as some may be frozen."""
+    modes = {part: part.training for part in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def mixes_samples(network: nn.Module) -> bool:
+    """Whether a network in training normalises over the batch, so that samples sway one another."""
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    return any(isinstance(part, norms) and part.training for part in network.modules())
 
 
 def leaky() -> nn.Module:

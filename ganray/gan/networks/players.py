@@ -120,7 +120,7 @@ class LogitHead(nn.Module):
 class ProjectionHead(LogitHead):
     """psi(phi) + (V y)ᵀ phi, with psi linear and V without a bias.
 
-    Source: Miyato and Koyama 2018, equation 6 (arXiv 1802.05637).
+    Source: Miyato and Koyama 2018 (arXiv 1802.05637).
     """
 
     def __init__(self, features: int, wiring: Wiring) -> None:

@@ -41,8 +41,8 @@ trainer: {batch_size: 16, d_lr: 0.001}
 search:
   sampler: random
   trials: 3
-  first: [{loss: wgan, d_steps: 2}]
-  space: {loss: [hinge, wgan], d_steps: [1, 2]}
+  first: [{loss: lsgan, d_steps: 2}]
+  space: {loss: [hinge, lsgan], d_steps: [1, 2]}
 budget: {updates: 20, reports: 2}
 """
 OPTIONS = {
@@ -325,7 +325,7 @@ def test_train_takes_what_is_not_set_from_the_first_point(file: str, ganray: Pro
     answer, signals = train(ganray)
     assert answer.code == 0
     settings = answer.err.replace("\n", " ")
-    assert "loss=wgan d_steps=2" in settings
+    assert "loss=lsgan d_steps=2" in settings
     assert "d_lr=0.001" in settings
     assert (signals["update"], signals["d_updates"]) == (20, 14)
     assert answer.err.count("distance ") == 2  # a line a report

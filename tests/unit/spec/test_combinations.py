@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ganray.errors import SpecError
+from ganray.spec.combinations import DEPENDENTS
 from ganray.spec.load import parse_sweep
 
 RING = {"name": "ring"}
@@ -99,7 +100,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         {"alpha": 2.0, "loss": "fgan_kl"},
         {},
         "trainer.alpha",
-        "has no effect: loss never asks for it",
+        "has no effect: no loss asks for it",
     ),
     "an f-GAN's generator for another loss": (
         {"fgan_generator": "saturating"},
@@ -190,11 +191,83 @@ def test_a_condition_that_does_not_hold_leaves_the_fixed_value() -> None:
     assert len(problems({"spectral_norm": True}, space)) == 1
 
 
-def test_both_ends_of_a_range_are_tried() -> None:
+def test_every_value_of_a_short_range_is_tried() -> None:
     space = {"d_steps": {"low": 1, "high": 3}}
     budget = {"updates": 80, "reports": 20}
     (problem,) = problems({"simultaneous": True}, space, budget=budget)
-    assert problem.startswith("trainer.simultaneous: true with d_steps: 3: ")
+    assert problem.startswith("trainer.simultaneous: true with d_steps: 2: ")
+
+
+def test_both_ends_of_other_ranges_are_tried() -> None:
+    clip = {"low": 0.1, "high": 1.0, "log": True}
+    (problem,) = problems({"spectral_norm": True}, {"weight_clip": clip})
+    assert problem.startswith("search.space.weight_clip: 0.1 with spectral_norm: true: ")
+    (problem,) = problems({}, {"batch_size": {"low": 1, "high": 500}}, networks=BATCH_NORM)
+    assert problem.startswith("search.space.batch_size: 1: batch norm needs at least two samples")
+
+
+def test_steps_that_meet_an_alpha_of_no_use_are_refused() -> None:
+    alpha = {"low": -1.0, "high": 2.0, "step": 0.5}
+    (problem,) = problems({"loss": "fgan_alpha"}, {"alpha": alpha})
+    assert problem.startswith("search.space.alpha: 0.0 with loss: 'fgan_alpha': is not an alpha")
+    sweep({"loss": "fgan_alpha"}, {"alpha": {"low": 1.5, "high": 3.0, "step": 0.5}})
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"weight_clip": 0.01},
+        {"spectral_norm": True},
+        *({"penalty": penalty} for penalty in ("wgan_gp", "r1", "lecam")),
+    ],
+    ids=str,
+)
+def test_a_critic_needs_something_that_bounds_it(bound: dict[str, Any]) -> None:
+    sweep({"loss": "wgan", **bound})
+    (problem,) = problems({"loss": "wgan"})
+    assert problem.startswith("trainer.loss: 'wgan': grows without bound")
+
+
+def test_a_condition_bounds_the_critic_where_it_is_one() -> None:
+    clip = {"low": 0.01, "high": 1.0, "when": {"loss": ["wgan"]}}
+    sweep({}, {"loss": ["hinge", "wgan"], "weight_clip": clip})
+    clip["when"] = {"loss": ["hinge"]}
+    assert len(problems({}, {"loss": ["hinge", "wgan"], "weight_clip": clip})) == 1
+
+
+IDLE: list[tuple[dict[str, Any], str]] = [
+    ({"penalty_weight": 1.0}, "penalty"),
+    ({"penalty_schedule": "linear"}, "penalty"),
+    ({"penalty": "r1", "penalty_final": 0.1}, "penalty_schedule"),
+    ({"lr_final": 0.1}, "lr_schedule"),
+    ({"loss": "hinge", "fgan_generator": "saturating"}, "loss"),
+    ({"loss": "fgan_kl", "alpha": 0.5}, "loss"),
+    ({"warmup_rounds": 3}, "warmup_d_steps"),
+    ({"warmup_every": 3}, "warmup_d_steps"),
+    ({"weight_clip_scope": "weights"}, "weight_clip or g_weight_clip"),
+    ({"optimizer": "sgd", "beta1": 0.9}, "optimizer or d_optimizer or g_optimizer"),
+    ({"optimizer": "sgd", "beta2": 0.9}, "optimizer or d_optimizer or g_optimizer"),
+    ({"optimizer": "adam", "momentum": 0.9}, "optimizer or d_optimizer or g_optimizer"),
+    ({"conditioning": "concat", "class_weight": 0.5}, "conditioning"),
+    ({"conditioning": "acgan", "labelled": 0.5}, "conditioning"),
+    ({"model": "autoencoder", "kl_weight": 0.5}, "model"),
+]
+
+
+@pytest.mark.parametrize(("trainer", "parents"), IDLE, ids=str)
+def test_what_can_have_no_effect_is_refused_fixed_or_searched(
+    trainer: dict[str, Any], parents: str
+) -> None:
+    name, value = list(trainer.items())[-1]
+    told = f"has no effect: no {parents} asks for it"
+    assert problems(trainer) == (f"trainer.{name}: {told}",)
+    rest = {key: fixed for key, fixed in trainer.items() if key != name}
+    assert problems(rest, {name: [value]}) == (f"search.space.{name}: {told}",)
+
+
+def test_every_dependent_parameter_is_among_these() -> None:
+    names = {name for dependent in DEPENDENTS for name in dependent.names}
+    assert names == {list(trainer)[-1] for trainer, _ in IDLE}
 
 
 def test_gan_and_vae_are_rows_of_one_sweep() -> None:

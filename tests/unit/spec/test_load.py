@@ -55,7 +55,7 @@ tracking: {uri: null, experiment: ganray}
 """  # noqa: E501
 
 
-def sweep(space: str = "{loss: [hinge, wgan]}", search: str = "", **parts: str) -> str:
+def sweep(space: str = "{loss: [hinge, lsgan]}", search: str = "", **parts: str) -> str:
     """A valid sweep file, in which parts are set, or left out where they are empty."""
     lines = {"name": "s", "data": "{name: ring}", **parts}
     head = "".join(f"{key}: {value}\n" for key, value in lines.items() if value)
@@ -90,10 +90,11 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "unknown option of a data set of two names": (
         sweep(data="{name: fashion-mnist, pth: x}"),
         [
-            "data.pth: unknown key 'pth'; did you mean 'path'? Known: heldout, name, path, seed, size"
+            "data.pth: unknown key 'pth'; did you mean 'path'? "
+            "Known: heldout, name, path, seed, size"
         ],
     ),
-    "unknown metric": (
+    "unknown metric to measure": (
         sweep(measure="{metrics: [fdi]}"),
         [
             "measure.metrics[0]: unknown metric 'fdi'; did you mean 'fid'? Known: "
@@ -302,7 +303,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "no choices": (sweep("{loss: []}"), ["search.space.loss: is empty; give at least one choice"]),
     "repeated choice": (
-        sweep("{loss: [hinge, wgan, hinge]}"),
+        sweep("{loss: [hinge, lsgan, hinge]}"),
         ["search.space.loss: choice 'hinge' is listed twice"],
     ),
     "choice outside the parameter's limits": (
@@ -665,7 +666,7 @@ def test_dump_has_what_was_given_and_no_defaults(tmp_path: Path) -> None:
         "name": "s",
         "data": {"name": "ring"},
         "prune": None,
-        "search": {"space": {"loss": {"choices": ["hinge", "wgan"]}}},
+        "search": {"space": {"loss": {"choices": ["hinge", "lsgan"]}}},
     }
 
 

@@ -18,11 +18,26 @@ NUMBERS = {
     if not isinstance(info.default, NOT_NUMBERS) and name not in TEXTS_THAT_MAY_BE_NULL
 }
 
+# what every one of them has an effect beside
+MEANINGS = {
+    "loss": "fgan_alpha",
+    "penalty": "r1",
+    "penalty_schedule": "linear",
+    "lr_schedule": "linear",
+    "warmup_d_steps": 2,
+    "weight_clip": 1.0,
+    "conditioning": "sgan",
+    "optimizer": "adam",
+    "g_optimizer": "sgd",
+}
+
 
 def entry(name: str, value: object) -> Choices | Range:
-    """One searched parameter, read as in a sweep file."""
-    search = {"space": {name: value}}
-    return parse_sweep(SMALL | {"search": search}).search.space.entries[name]
+    """One searched parameter, read as in a sweep file, where others give it a meaning."""
+    others = {"kl_weight": {"model": "vae"}, "pack": {}}.get(name, MEANINGS)
+    fixed = {key: fixed for key, fixed in others.items() if key != name}
+    raw = SMALL | {"search": {"space": {name: value}}, "trainer": fixed}
+    return parse_sweep(raw).search.space.entries[name]
 
 
 def test_every_trial_parameter_may_be_searched() -> None:
@@ -45,10 +60,13 @@ def test_name_may_not_be_a_range(name: str) -> None:
 
 
 def test_choices_may_be_spelt_out_to_take_a_condition() -> None:
-    space = {"loss": ["hinge", "wgan"], "d_steps": {"choices": [1, 5], "when": {"loss": ["wgan"]}}}
+    space = {
+        "loss": ["hinge", "lsgan"],
+        "d_steps": {"choices": [1, 5], "when": {"loss": ["lsgan"]}},
+    }
     steps = parse_sweep(SMALL | {"search": {"space": space}}).search.space.entries["d_steps"]
     assert isinstance(steps, Choices)
-    assert (steps.choices, steps.when) == ([1, 5], {"loss": ["wgan"]})
+    assert (steps.choices, steps.when) == ([1, 5], {"loss": ["lsgan"]})
 
 
 def test_bounds_have_the_type_of_the_parameter() -> None:

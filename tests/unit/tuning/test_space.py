@@ -52,7 +52,8 @@ BY_RESULTS = ["tpe", "gp", "cmaes"]
 
 
 def sweep(space: Point, sampler: str = "random", **search: Any) -> SweepSpec:
-    return small_spec(Path(), search={"space": space, "sampler": sampler, "trials": 100, **search})
+    search = {"space": space, "sampler": sampler, "trials": 100, **search}
+    return small_spec(Path(), search=search, trainer={"penalty": "lecam"})  # keeps WGAN's D bounded
 
 
 def draw(spec: SweepSpec, trials: int) -> list[Point]:

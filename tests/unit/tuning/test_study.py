@@ -574,10 +574,10 @@ def test_kill_between_setting_a_point_aside_and_asking_for_it_loses_no_point(
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
 def test_sampler_goes_on_after_trials_that_ended_in_every_way(sampler: str, tmp_path: Path) -> None:
     space = {
-        "loss": ["hinge", "wgan"],
+        "loss": ["hinge", "lsgan"],
         "d_lr": {"low": 1e-5, "high": 1e-1, "log": True},
         "g_lr": {"low": 1e-5, "high": 1e-1, "log": True},
-        "weight_clip": {"low": 0.01, "high": 1.0, "when": {"loss": ["wgan"]}},
+        "weight_clip": {"low": 0.01, "high": 1.0, "when": {"loss": ["lsgan"]}},
     }
     spec = small_spec(tmp_path, search={"sampler": sampler, "space": space, "trials": 40})
     study, record = in_memory(spec)
@@ -599,7 +599,7 @@ def test_gp_sampler_has_all_that_it_needs() -> None:
 
 
 def test_first_point_may_set_what_is_not_searched(tmp_path: Path) -> None:
-    search = {"first": [{"loss": "hinge", "g_steps": 3}], "space": {"loss": ["hinge", "wgan"]}}
+    search = {"first": [{"loss": "hinge", "g_steps": 3}], "space": {"loss": ["hinge", "lsgan"]}}
     study = SweepStudy.create(small_spec(tmp_path, search=search))
     first, second = ask(study), ask(study)
     assert (first.config.g_steps, first.searched) == (3, {"loss": "hinge"})
@@ -607,12 +607,12 @@ def test_first_point_may_set_what_is_not_searched(tmp_path: Path) -> None:
 
 
 def test_value_of_a_first_point_that_does_not_apply_is_left_out(tmp_path: Path) -> None:
-    clip = {"low": 0.1, "high": 1.0, "when": {"loss": ["wgan"]}}
+    clip = {"low": 0.1, "high": 1.0, "when": {"loss": ["lsgan"]}}
     search = {
         "first": [{"weight_clip": 0.5}] * 12,
-        "space": {"loss": ["hinge", "wgan"], "weight_clip": clip},
+        "space": {"loss": ["hinge", "lsgan"], "weight_clip": clip},
     }
     study = SweepStudy.create(small_spec(tmp_path, search={**search, "trials": 12}))
     configs = [ask(study).config for _ in range(12)]
     assert {c.weight_clip for c in configs if c.loss == "hinge"} == {None}
-    assert {c.weight_clip for c in configs if c.loss == "wgan"} == {0.5}
+    assert {c.weight_clip for c in configs if c.loss == "lsgan"} == {0.5}
