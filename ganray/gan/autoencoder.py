@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ganray.gan.base import Trainer, evaluated
-from ganray.gan.networks import build_autoencoder
+from ganray.gan.networks import Autoencoder, build_autoencoder
+from ganray.gan.networks.layers import Shape
 from ganray.gan.player import Player, compiled
 from ganray.gan.real import RealData
 from ganray.trial import TrialConfig, derive_seed
@@ -50,6 +51,27 @@ def calibrated_reconstruction(samples: Tensor, decoded: Tensor) -> Tensor:
     return 0.5 * samples[0].numel() * error.clamp_min(SMALLEST_ERROR).log()
 
 
+def autoencoder_of(
+    config: TrialConfig, options: Mapping[str, object], shape: Shape, conditions: int
+) -> Autoencoder:
+    """The networks of a trial of `model: vae` or `autoencoder` as they begin.
+
+    Args:
+        config: the trial's parameters.
+        options: of `build_autoencoder`.
+        shape: of one sample.
+        conditions: length of a condition vector of the data; 0 if there are none.
+    """
+    return build_autoencoder(
+        options,
+        shape,
+        config.latent_dim,
+        derive_seed(config.seed, "weights"),
+        variational=config.model == "vae",
+        conditions=conditions if config.conditioning != "none" else 0,
+    )
+
+
 class AutoencoderTrainer(Trainer):
     """Train an autoencoder (`model: autoencoder`) or a VAE (`model: vae`).
 
@@ -73,14 +95,7 @@ class AutoencoderTrainer(Trainer):
         super().__init__(config, data, budget)
         self._variational = config.model == "vae"
         self._is_conditional = config.conditioning != "none"
-        pair = build_autoencoder(
-            networks,
-            data.shape,
-            config.latent_dim,
-            derive_seed(config.seed, "weights"),
-            variational=self._variational,
-            conditions=data.condition_size if self._is_conditional else 0,
-        )
+        pair = autoencoder_of(config, networks, data.shape, data.condition_size)
         self.encoder, self.decoder = pair
         both = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
         self._player = Player(both.to(data.device), config, "g")

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganray.errors import CheckpointError
-from ganray.gan.base import Trainer
-from ganray.gan.networks import CONDITIONED, build_autoencoder, build_networks, latents
-from ganray.gan.trainer import wiring
-from ganray.trial import TrialConfig, derive_seed
+from ganray.gan.autoencoder import autoencoder_of
+from ganray.gan.base import Trainer, evaluated
+from ganray.gan.networks import CONDITIONED, latents
+from ganray.gan.trainer import networks_of
+from ganray.trial import TrialConfig
 
 FORMAT = 1
 EXAMPLES = 100  # of conditions that are no labels, to draw samples by
@@ -62,30 +63,21 @@ def load(content: bytes, device: str | torch.device = "cpu") -> dict[str, Any]:
 def load_generator(checkpoint: Mapping[str, Any]) -> nn.Module:
     """G, by the average of its weights if there is one, or a decoder, in evaluation mode."""
     config = TrialConfig(**checkpoint["config"])
-    state = checkpoint["state"]
+    state, conditions = checkpoint["state"], checkpoint["conditions"]
     options, shape = checkpoint["networks"], tuple(checkpoint["shape"])
-    seed = derive_seed(config.seed, "weights")
     weights = state["players"]["g"]["network"]
     if config.model == "gan":
-        wired = wiring(config, checkpoint["conditions"], checkpoint["classes"])
-        generator = build_networks(options, shape, config.latent_dim, seed, wired).generator
+        classes = checkpoint["classes"]
+        generator = networks_of(config, options, shape, conditions, classes).generator
         weights = state["average"]["module"] if "average" in state else weights
     else:
-        generator = build_autoencoder(
-            options,
-            shape,
-            config.latent_dim,
-            seed,
-            variational=config.model == "vae",
-            conditions=checkpoint["conditions"] if config.conditioning != "none" else 0,
-        ).decoder
+        generator = autoencoder_of(config, options, shape, conditions).decoder
         of_decoder = [name for name in weights if name.startswith(DECODER)]
         weights = {name.removeprefix(DECODER): weights[name] for name in of_decoder}
     generator.load_state_dict(weights)
     return generator.eval()
 
 
-@torch.no_grad()
 def draw(
     checkpoint: Mapping[str, Any], count: int, *, seed: int = 0, label: int | None = None
 ) -> Tensor:
@@ -100,12 +92,11 @@ def draw(
     Raises:
         CheckpointError: the model is told no such class.
     """
-    config = TrialConfig(**checkpoint["config"])
     rng = torch.Generator().manual_seed(seed)
-    noise = latents(count, config.latent_dim, rng)
+    noise = latents(count, checkpoint["config"]["latent_dim"], rng)
     conditions = _conditions(checkpoint, count, label)
-    samples: Tensor = load_generator(checkpoint)(noise, conditions)
-    return samples
+    generator = load_generator(checkpoint)
+    return evaluated(generator, generator)(noise, conditions)
 
 
 def _conditions(checkpoint: Mapping[str, Any], count: int, label: int | None) -> Tensor | None:

@@ -103,7 +103,8 @@ def _softplus(x: Tensor) -> Tensor:
 
 def _capped(v: Tensor, limit: float = _LIMIT, scale: float = 1.0) -> Tensor:
     """v, bent above the limit so that exp(v / scale) continues as its tangent."""
-    return v.clamp(max=limit) + scale * torch.log1p(F.relu(v - limit) / scale)
+    excess = F.relu(v - limit)
+    return v - excess + scale * torch.log1p(excess / scale)
 
 
 def _floored(v: Tensor) -> Tensor:

@@ -51,7 +51,9 @@ class RealData:
 
     def condition_examples(self, count: int) -> Tensor | None:
         """The first condition vectors, shape [count, K]; None where labels or nothing are told."""
-        return None if self._conditions is None else self._conditions[:count].cpu().clone()
+        if self._conditions is None:
+            return None
+        return self._conditions[:count].cpu().clone()  # a view would be saved with all it is of
 
     def std(self) -> float:
         """The standard deviation over all values of (up to 10,000) samples, in data units."""

@@ -13,7 +13,7 @@ from ganray.gan.base import Trainer, evaluated
 from ganray.gan.ema import Average
 from ganray.gan.losses import make_loss
 from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
-from ganray.gan.networks.layers import mixes_samples
+from ganray.gan.networks.layers import Shape, mixes_samples
 from ganray.gan.penalties import PENALTIES, Judged, Penalty
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
@@ -39,21 +39,21 @@ class Judgement(NamedTuple):
     classes: Tensor | None  # logits [B, K] of the class head, if D has one
 
 
-def wiring(config: TrialConfig, conditions: int, classes: int) -> Wiring:
-    """How a trial's networks are put together, beside their architecture.
+def networks_of(
+    config: TrialConfig, options: Mapping[str, object], shape: Shape, conditions: int, classes: int
+) -> Networks:
+    """The networks of a GAN trial as they begin.
 
     Args:
         config: the trial's parameters.
+        options: of `build_networks`.
+        shape: of one sample.
         conditions: length of a condition vector of the data; 0 if there are none.
         classes: of the data; 0 if there are none.
     """
-    return Wiring(
-        conditioning=config.conditioning,
-        conditions=conditions,
-        classes=classes,
-        pack=config.pack,
-        spectral_norm=config.spectral_norm,
-    )
+    wiring = Wiring(config.conditioning, conditions, classes, config.pack, config.spectral_norm)
+    seed = derive_seed(config.seed, "weights")
+    return build_networks(options, shape, config.latent_dim, seed, wiring)
 
 
 class GanTrainer(Trainer):
@@ -83,9 +83,7 @@ class GanTrainer(Trainer):
         self._is_conditional = config.conditioning in CONDITIONED
         if self._has_class_head and data.labels is None:
             raise ValueError(f"conditioning {config.conditioning!r} needs data with labels")
-        seed = derive_seed(config.seed, "weights")
-        wired = wiring(config, data.condition_size, data.classes)
-        pair = build_networks(networks, data.shape, config.latent_dim, seed, wired)
+        pair = networks_of(config, networks, data.shape, data.condition_size, data.classes)
         self._g = Player(pair.generator.to(data.device), config, "g")
         self._d = Player(pair.discriminator.to(data.device), config, "d")
         self._average = None if config.ema is None else Average(self._g.network, config.ema)

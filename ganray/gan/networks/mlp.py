@@ -71,7 +71,7 @@ def generator(shape: Shape, latent_dim: int, options: MlpOptions) -> nn.Module:
     layers = [
         *_hidden(sizes, options.g_norm, 1, nn.ReLU),
         nn.Linear(sizes[-1], torch.Size(shape).numel()),
-        nn.Unflatten(1, shape),
+        *[nn.Unflatten(1, shape)] * (len(shape) > 1),
     ]
     return nn.Sequential(*layers, *[nn.Tanh()] * is_image(shape))
 
@@ -84,7 +84,7 @@ def trunk(shape: Shape, options: MlpOptions) -> Trunk:
     depth = options.depth if options.d_depth is None else options.d_depth
     sizes = [torch.Size(shape).numel(), *[width] * depth]
     hidden = _hidden(sizes, options.d_norm, *ACTIVATIONS[options.d_activation])
-    return Trunk(nn.Flatten(), *hidden, features=sizes[-1])
+    return Trunk(*[nn.Flatten()] * (len(shape) > 1), *hidden, features=sizes[-1])
 
 
 def initialise(network: nn.Module, options: MlpOptions) -> None:

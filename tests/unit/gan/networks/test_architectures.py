@@ -62,8 +62,11 @@ def test_mlp_has_as_many_hidden_layers_of_the_width_asked_for(depth):
 
 def test_mlp_of_depth_0_is_affine():
     networks = build_networks({"name": "mlp", "depth": 0}, (2,), 3, 0)
-    assert kinds(networks.generator.network) == ["Linear", "Unflatten"]
-    assert kinds(networks.discriminator.trunk) == ["Flatten"]
+    assert kinds(networks.generator.network) == ["Linear"]
+    assert kinds(networks.discriminator.trunk) == []
+    of_images = build_networks({"name": "mlp", "depth": 0}, (1, 4, 4), 3, 0)
+    assert kinds(of_images.generator.network) == ["Linear", "Unflatten", "Tanh"]
+    assert kinds(of_images.discriminator.trunk) == ["Flatten"]
 
 
 def test_mlp_has_sizes_of_its_own_for_d():
@@ -89,7 +92,7 @@ def test_mlp_is_relu_in_g_and_leaky_relu_in_d():
 def test_maxout_takes_the_largest_of_five_linear_pieces():
     options = {"name": "mlp", "width": 2, "depth": 1, "d_activation": "maxout"}
     trunk = build_networks(options, (1,), 1, 0).discriminator.trunk
-    layer = trunk[1]
+    layer = trunk[0]
     assert (layer.in_features, layer.out_features) == (1, 10)
     slopes = [1.0, -2.0, 0.5, 0.0, 0.0, -1.0, 0.0, 3.0, -1.0, 0.0]
     offsets = [0.0, 0.0, 0.0, 0.25, 0.0, 0.0, -1.0, -9.0, -2.0, -1.0]
@@ -109,8 +112,8 @@ def test_maxout_groups_neighbours():
 def test_pacgan_s_networks_are_as_in_its_code():
     generator, discriminator = build_networks(PACGAN, (2,), 2, 0)
     hidden = ["Linear", "BatchNorm1d", "ReLU"]
-    assert kinds(generator.network) == [*hidden * 4, "Linear", "Unflatten"]
-    assert kinds(discriminator.trunk) == ["Flatten", *["Linear", "Maxout"] * 3]
+    assert kinds(generator.network) == [*hidden * 4, "Linear"]
+    assert kinds(discriminator.trunk) == ["Linear", "Maxout"] * 3
     # hidden layers of G have no bias but a gain and an offset of the norm; its output has a bias
     assert count(generator) == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + 400 * 2 + 2
     # five pieces with biases, and a linear output
@@ -130,7 +133,7 @@ def test_weights_are_normal_of_the_std_asked_for_and_biases_zero(name):
 
 
 def test_without_a_std_weights_are_as_torch_draws_them():
-    layer = build_networks({"name": "mlp", "width": 64}, (2,), 3, 0).discriminator.trunk[3]
+    layer = build_networks({"name": "mlp", "width": 64}, (2,), 3, 0).discriminator.trunk[2]
     bound = 1 / math.sqrt(64)
     assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
     assert layer.bias.any()

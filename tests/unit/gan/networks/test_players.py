@@ -136,7 +136,7 @@ def test_d_is_shown_packs_joined_by_their_conditions(shape, wiring, shown):
 def test_packs_change_d_alone():
     plain, packed = players("none"), players("none", pack=3)
     assert str(plain.generator) == str(packed.generator)
-    assert packed.discriminator.trunk[1].in_features == 6
+    assert packed.discriminator.trunk[0].in_features == 6
     assert packed.discriminator(draw(5, 6))[0].shape == (5,)
 
 
