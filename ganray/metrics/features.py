@@ -75,6 +75,23 @@ def load_features(path: str, device: str = "cpu") -> FeatureMap:
     return _batched(path, network, device)
 
 
+def find_features(name: str | None, device: str = "cpu") -> FeatureMap | None:
+    """The feature network that a sweep file names; None for the data set's own.
+
+    Args:
+        name: `inception`, `package.module:name`, or None.
+        device: where it runs.
+
+    Raises:
+        ResourceError, NetworkError: as of the two functions above.
+    """
+    if name is None:
+        return None
+    if name == "inception":
+        return inception_features(inception_weights(), device)
+    return load_features(name, device)
+
+
 def _batched(name: str, network: Callable[[Tensor], Tensor], device: str) -> FeatureMap:
     """Over batches, without gradients, each output checked."""
 

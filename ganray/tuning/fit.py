@@ -1,8 +1,11 @@
 """Whether a sweep fits its data: what a sweep file alone cannot tell."""
 
-from ganray.data.dataset import Dataset
+from collections.abc import Iterator
+
+from ganray.data.dataset import Dataset, as_float
 from ganray.errors import SpecError
 from ganray.gan.networks import build_networks
+from ganray.metrics.features import find_features
 from ganray.metrics.registry import METRICS
 from ganray.spec import checks
 from ganray.spec.data import LoadedData
@@ -21,7 +24,8 @@ def check_fit(spec: SweepSpec, dataset: Dataset) -> None:
 
     Raises:
         SpecError: parts of the sweep contradict what the data are, with every problem.
-        NetworkError: the networks cannot be built for these samples.
+        NetworkError: the networks cannot be built for these samples, or features not be found.
+        ResourceError: a feature network is not at hand.
     """
     found = LoadedData(
         name=spec.data.name,
@@ -36,17 +40,26 @@ def check_fit(spec: SweepSpec, dataset: Dataset) -> None:
     build_networks(spec.networks.model_dump(), dataset.shape, LATENT_DIM, 0)
 
 
-def _metrics(spec: SweepSpec, dataset: Dataset) -> list[Problem]:
-    """Distances of pixels mean little, so images need features; vectors are their own."""
-    measure = spec.measure
-    if measure.features is not None or dataset.features is not None or len(dataset.shape) == 1:
-        return []
-    return [
-        Problem(
-            f"measure.metrics[{index}]",
-            f"{name} compares features, and {spec.data.name} has none without labels; "
-            "give measure.features: inception, or package.module:Name",
-        )
-        for index, name in enumerate(measure.metrics)
-        if METRICS[name].needs == "features"
-    ]
+def _metrics(spec: SweepSpec, dataset: Dataset) -> Iterator[Problem]:
+    """What metrics need of features: that there are any, and for FID more samples than those."""
+    features = find_features(spec.measure.features) or dataset.features
+    count = len(dataset.heldout)
+    for index, name in enumerate(spec.measure.metrics):
+        where = f"measure.metrics[{index}]"
+        if METRICS[name].needs != "features":
+            continue
+        if features is None and len(dataset.shape) > 1:
+            yield Problem(
+                where,
+                f"{name} compares features, and {spec.data.name} has none without labels; "
+                "give measure.features: inception, or package.module:Name",
+            )
+        elif name == "fid":
+            few = as_float(dataset.heldout[:2])
+            size = (features(few) if features else few.reshape(len(few), -1)).shape[1]
+            if count <= size:
+                yield Problem(
+                    where,
+                    f"fid of {size} features needs more than {size} held-out samples; there are "
+                    f"{count}. Use kid, or hold out more",
+                )

@@ -14,7 +14,7 @@ from ganray.gan.checkpoint import dump
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
-from ganray.metrics.features import FeatureMap, inception_features, inception_weights, load_features
+from ganray.metrics.features import find_features
 from ganray.metrics.registry import evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
@@ -46,7 +46,7 @@ class Workbench:
             device=self.device,
         )
         self.bench = Bench(dataset, self.networks)
-        self.features = _feature_map(spec.measure.features, self.device)
+        self.features = find_features(spec.measure.features, self.device)
 
 
 class Session:
@@ -102,16 +102,6 @@ class Session:
 
         network = self._workbench.features
         return evaluate(measure.metrics, dataset, draw, network=network)
-
-
-def _feature_map(name: str | None, device: str) -> FeatureMap | None:
-    if name is None:
-        return None
-    return (
-        inception_features(inception_weights(), device)
-        if name == "inception"
-        else load_features(name, device)
-    )
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
