@@ -395,8 +395,21 @@ def test_what_was_trained_can_be_drawn_from(
     assert np.isfinite(samples).all()
     ganray(*arguments, "--output", "again.npy", "--seed", "1")
     assert (np.load(here / "again.npy") == samples).all()
+    ganray(*arguments, "--output", "other.npy", "--seed", "2")
+    assert (np.load(here / "other.npy") != samples).any(axis=1).all()
     assert ganray(*arguments).out == "samples.png\n"
     assert Image.open(here / "samples.png").format == "PNG"
+
+
+@pytest.mark.parametrize("output", ["no/such/drawn.npy", "no/such/drawn.png"])
+def test_samples_that_cannot_be_written_are_told(
+    output: str, file: str, here: Path, ganray: Program
+) -> None:
+    assert ganray("train", file, "--output", "kept").code == 0
+    answer = ganray("sample", "--checkpoint", "kept/checkpoint.pt", "--output", output)
+    problem = f"{output} cannot be written: No such file or directory"
+    assert answer == (2, "", f"ganray: {problem}\n")
+    assert not (here / "no").exists()
 
 
 def test_one_class_is_drawn_from_a_model_that_is_told_classes(

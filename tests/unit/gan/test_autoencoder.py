@@ -1,17 +1,19 @@
 """Autoencoder and VAE: their losses in closed form, and what they learn beside a GAN."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganray.gan.autoencoder import (
     AutoencoderTrainer,
     calibrated_reconstruction,
     gaussian_kl,
 )
+from ganray.gan.base import Snapshot
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.trial import TrialConfig
@@ -71,21 +73,82 @@ def test_the_calibrated_loss_of_a_perfect_copy_is_finite():
     assert math.isfinite(calibrated_reconstruction(samples, samples).item())
 
 
-def test_a_vae_draws_samples_like_the_data():
-    snapshot = trained(3_000).snapshot()
-    drawn = snapshot.generate(torch.randn(2_000, 2, generator=rng(2)))
+@pytest.fixture(scope="module")
+def learned() -> dict[str, Snapshot]:
+    """What each model has learned of the line, by its name."""
+    return {m: trained(500, model=m, g_lr=5e-3).snapshot() for m in ("vae", "autoencoder")}
+
+
+def test_a_vae_draws_samples_like_the_data(learned):
+    drawn = learned["vae"].generate(torch.randn(2_000, 2, generator=rng(2)))
     assert drawn.std(0).tolist() == pytest.approx(line().std(0).tolist(), rel=0.2)
     off_the_line = (drawn[:, 1] - 0.5 * drawn[:, 0]).std().item()
     assert off_the_line < 0.1
 
 
-def test_an_autoencoder_copies_better_than_a_vae_and_draws_worse():
-    vae, plain = (trained(3_000, model=model).snapshot() for model in ("vae", "autoencoder"))
+def test_an_autoencoder_copies_better_than_a_vae_and_draws_worse(learned):
+    vae, plain = learned["vae"], learned["autoencoder"]
     errors = [(s.reconstruct(line()) - line()).square().mean().item() for s in (vae, plain)]
     assert errors[1] < errors[0] < 0.05
     latents = torch.randn(2_000, 2, generator=rng(2))
     widths = [abs(math.log(float(s.generate(latents).std() / line().std()))) for s in (vae, plain)]
-    assert widths[0] < widths[1]
+    assert widths[0] < 0.5 * widths[1]
+
+
+def test_codes_of_boundless_variance_give_finite_losses():
+    under_test = trained(0)
+    with torch.no_grad():
+        under_test.encoder.head.bias[CONFIG.latent_dim :] = 1e3  # whose exponential is infinite
+    under_test.advance(1)
+    snapshot = under_test.snapshot()
+    assert snapshot.nonfinite is None
+    assert math.isfinite(snapshot.g.loss)
+    assert math.isfinite(snapshot.g.penalty)
+    assert snapshot.g.penalty > 1e3
+
+
+@pytest.mark.parametrize("model", ["vae", "autoencoder"])
+def test_bf16_stays_near_fp32(model):
+    wide, narrow = (trained(20, model=model, dtype=dtype) for dtype in ("fp32", "bf16"))
+    before, after = (
+        torch.cat([p.detach().flatten() for p in t.players["g"].parameters]) for t in (wide, narrow)
+    )
+    assert after.dtype == torch.float32
+    assert 0.0 < float((before - after).norm() / before.norm()) < 0.05
+
+
+def test_the_losses_of_a_bf16_vae_are_of_fp32_outputs(monkeypatch):
+    seen = []
+
+    def recorded(name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        def record(first: Tensor, second: Tensor) -> Tensor:
+            seen.extend([first.dtype, second.dtype])
+            return loss(first, second)
+
+        monkeypatch.setattr(f"ganray.gan.autoencoder.{name}", record)
+
+    recorded("gaussian_kl", gaussian_kl)
+    recorded("calibrated_reconstruction", calibrated_reconstruction)
+    under_test, halves = trained(0, dtype="bf16"), []
+    for half in (under_test.encoder, under_test.decoder):
+        half.register_forward_hook(lambda _network, _inputs, output: halves.append(output.dtype))
+    under_test.advance(1)
+    assert halves == [torch.bfloat16] * 2
+    assert seen == [torch.float32] * 4
+
+
+def test_both_halves_are_compiled_if_the_trial_says_so(monkeypatch):
+    calls = []
+
+    def counted(network: nn.Module) -> Callable[..., Tensor]:
+        return lambda *inputs: calls.append(network) or network(*inputs)
+
+    monkeypatch.setattr("ganray.gan.player.torch.compile", counted)
+    under_test = trained(2, compile=True)
+    assert calls == [under_test.encoder, under_test.decoder] * 2
+    calls.clear()
+    trained(2)
+    assert calls == []
 
 
 def test_a_larger_weight_of_the_kl_draws_codes_to_the_prior():

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from ganray.errors import CheckpointError
-from ganray.gan.checkpoint import draw, dump, load
+from ganray.gan.checkpoint import draw, dump, load, load_generator
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.trial import TrialConfig
 
 MLP = {"name": "mlp", "width": 12, "depth": 1}
+WITH_NORM = {**MLP, "g_norm": "batch"}  # whose samples depend on the mode that G is in
 CONFIG = TrialConfig(batch_size=8, latent_dim=3, seed=5)
 LABELS = torch.arange(64) % 4
 POINTS = RealData(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)), LABELS, 4)
@@ -33,18 +34,22 @@ every_kind = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.parametrize("networks", [MLP, WITH_NORM], ids=["plain", "with_norm"])
 @every_kind
-def test_samples_of_a_checkpoint_are_those_of_the_trainer(changes):
-    trainer = make_trainer(replace(CONFIG, **changes), MLP, POINTS)
+def test_samples_of_a_checkpoint_are_those_of_the_trainer(changes, networks):
+    trainer = make_trainer(replace(CONFIG, **changes), networks, POINTS)
     trainer.advance(12)
-    checkpoint = load(dump(trainer, MLP))
+    checkpoint = load(dump(trainer, networks))
     drawn = draw(checkpoint, 6, seed=1)
 
     snapshot = trainer.snapshot()
     generate = snapshot.generate_average or snapshot.generate
     latents = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
-    expected = generate(latents, torch.eye(4)[torch.arange(6) % 4])
-    assert torch.equal(drawn, expected)
+    conditions = torch.eye(4)[torch.arange(6) % 4]
+    assert torch.equal(drawn, generate(latents, conditions))
+    generator = load_generator(checkpoint)  # in evaluation mode, as the trainer's is measured
+    assert torch.equal(generator(latents, conditions), drawn)
+    assert not any(part.training for part in generator.modules())
     assert torch.equal(draw(checkpoint, 6, seed=1), drawn)
     assert not torch.equal(draw(checkpoint, 6, seed=2), drawn)
 

@@ -20,7 +20,7 @@ from ganray.gan.player import Side
 from ganray.gan.real import RealData
 from ganray.gan.trainer import GanTrainer
 from ganray.health.measure import SAMPLES, Bench, Meter
-from ganray.trial import LOG_2, SIGNALS, Signals, TrialConfig
+from ganray.trial import LOG_2, SIGNALS, Signals, TrialConfig, derive_seed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -293,6 +293,142 @@ def test_logits_that_are_not_finite_leave_out_what_rests_on_them(bench, value):
     assert defined(found) >= OF_SAMPLES - {"velocity"}
 
 
+def test_logits_of_packs_or_of_samples_with_conditions_have_names_of_their_own(bench):
+    noise = np.random.default_rng(0).uniform(-1.5, 1.5, (SAMPLES, 2)).astype(np.float32)
+    alone = measure(bench, gives(noise), near_the_ring)
+    joint = Meter(bench, LATENT_DIM).measure(snapshot(gives(noise), near_the_ring, is_joint=True))
+    assert (joint.joint_js, joint.joint_auc) == (alone.js, alone.auc)
+    assert joint.overfit_gap == alone.overfit_gap
+    assert (joint.js, joint.auc, alone.joint_js, alone.joint_auc) == (None,) * 4
+
+
+def test_without_logits_nothing_is_said_of_d(bench):
+    found = report(bench, discriminate=None)
+    assert not defined(found) & (OF_DISCRIMINATOR | {"joint_js", "joint_auc"})
+    assert defined(found) >= OF_SAMPLES - {"velocity"}
+
+
+# --- classes and conditions -----------------------------------------------------------------------
+
+CENTRES = torch.tensor([[math.cos(a), math.sin(a)] for a in np.arange(8) * math.pi / 4]).float()
+
+
+def as_told(_latents: Tensor, told: Tensor) -> Tensor:
+    """A generator that draws the centre of the mode that it is told."""
+    return CENTRES[told.argmax(1)]
+
+
+def report(bench: Bench, **changes: object) -> Signals:
+    """Of a perfect generator and an undecided D, but for what is changed."""
+    return Meter(bench, LATENT_DIM).measure(replace(snapshot(gives(fresh())), **changes))
+
+
+def test_class_accuracy_is_the_share_of_held_out_data_whose_class_d_tells(bench):
+    """This one takes every sample of class 0 for one of class 1."""
+
+    def classify(samples: Tensor, _conditions: Tensor | None) -> Tensor:
+        nearest = torch.cdist(samples, CENTRES).argmin(1)
+        return torch.nn.functional.one_hot(nearest.clamp_min(1), 8).float()
+
+    expected = float((bench.labels != 0).mean())
+    assert report(bench, classify=classify).class_accuracy == pytest.approx(expected, abs=1e-9)
+    assert 0.8 < expected < 0.95
+    assert report(bench).class_accuracy is None
+
+
+def test_condition_accuracy_is_the_share_of_good_samples_that_are_as_told(bench):
+    """A quarter of another class, and a quarter of the right one, but too far off to be good."""
+
+    def generate(latents: Tensor, told: Tensor) -> Tensor:
+        samples = as_told(latents, told)
+        quarter = len(samples) // 4
+        samples[:quarter] = CENTRES[(told[:quarter].argmax(1) + 3) % 8]
+        samples[quarter : 2 * quarter] *= 0.5
+        return samples
+
+    found = report(bench, generate=generate, is_conditional=True)
+    assert found.condition_accuracy == pytest.approx(2.0 / 3.0, abs=1e-9)
+    assert report(bench, generate=as_told, is_conditional=True).condition_accuracy == 1.0
+
+
+def test_condition_accuracy_is_of_generators_that_are_told_modes(bench, ring8):
+    assert report(bench, generate=as_told).condition_accuracy is None
+    other = Bench(replace(ring8, classes=9), MLP)  # whose modes are not its classes
+    assert report(other, generate=as_told, is_conditional=True).condition_accuracy is None
+    nowhere = {"generate": lambda latents, _told: torch.zeros(len(latents), 2)}
+    assert report(bench, **nowhere, is_conditional=True).condition_accuracy is None
+
+
+def test_without_labels_nothing_is_said_of_classes(ring8):
+    bare = Bench(replace(ring8, labels=None, heldout_labels=None, classes=0), MLP)
+    told = []
+    found = report(
+        bare,
+        generate=lambda latents, conditions: told.append(conditions) or latents[:, :2],
+        classify=lambda samples, _: torch.zeros(len(samples), 8),
+        is_conditional=True,
+    )
+    assert (found.class_accuracy, found.condition_accuracy) == (None, None)
+    assert told == [None]
+    assert bare.inputs(LATENT_DIM, 10)[1] is None
+
+
+def test_d_is_told_the_conditions_of_the_samples_it_judges(bench, ring8):
+    judged = []
+
+    def discriminate(samples: Tensor, told: Tensor) -> Tensor:
+        judged.append((samples, told.argmax(1).numpy()))
+        return torch.zeros(len(samples))
+
+    report(bench, generate=as_told, discriminate=discriminate)
+    (real, of_real), (fake, of_fake), (train, of_train) = judged
+    assert np.array_equal(of_real, ring8.heldout_labels[:SAMPLES])
+    assert np.array_equal(of_train, ring8.labels[: SAMPLES // 2])
+    for samples, told in judged:
+        assert np.array_equal(torch.cdist(samples, CENTRES).argmin(1).numpy(), told)
+    assert (len(real), len(fake), len(train)) == (SAMPLES, SAMPLES, SAMPLES // 2)
+    assert np.array_equal(of_fake, of_real)
+
+
+# --- an average of G's weights, a way back from samples -------------------------------------------
+
+
+def test_the_distance_of_the_average_is_its_own_on_the_same_scale(bench):
+    far, moved = torch.full((SAMPLES, 2), 3.0), torch.tensor(fresh() + np.float32(0.7))
+    found = [
+        report(bench, generate=lambda *_: far, generate_average=lambda *_, average=average: average)
+        for average in (torch.tensor(fresh()), moved)
+    ]
+    assert found[0].ema_distance == pytest.approx(0.0, abs=0.02)
+    assert found[1].ema_distance == measure(bench, gives(moved)).distance
+    assert found[1].distance == found[0].distance > 1.5
+    assert report(bench).ema_distance is None
+
+
+def test_the_average_draws_from_the_same_latents_as_told(bench):
+    asked = []
+
+    def generate(latents: Tensor, told: Tensor) -> Tensor:
+        asked.append((latents, told))
+        return as_told(latents, told)
+
+    report(bench, generate=generate, generate_average=generate)
+    assert torch.equal(asked[0][0], asked[1][0])
+    assert torch.equal(asked[0][1], asked[1][1])
+
+
+def test_reconstruction_is_the_mean_squared_error_on_held_out_data(bench, ring8):
+    """Each coordinate of held-out samples comes back 0.3 off, others unchanged."""
+    is_heldout = remembers(ring8.heldout)
+
+    def reconstruct(samples: Tensor, told: Tensor) -> Tensor:
+        assert np.array_equal(told.argmax(1).numpy(), ring8.heldout_labels[:SAMPLES])
+        return samples + 0.3 * is_heldout(samples)[:, None]
+
+    assert report(bench, reconstruct=reconstruct).reconstruction == pytest.approx(0.09, rel=1e-4)
+    assert report(bench).reconstruction is None
+
+
 # --- what is not finite ---------------------------------------------------------------------------
 
 
@@ -407,6 +543,34 @@ def test_there_are_no_samples_before_the_first_measure(bench):
 
 def test_the_untrained_anchor_is_that_of_the_latent_dimension_asked_for(bench):
     assert bench.untrained_anchor(2) == bench.untrained_anchor(2) != bench.untrained_anchor(64)
+
+
+def test_the_untrained_anchor_is_the_median_of_three_generators(bench):
+    """Here the first one is the median of neither distance."""
+    latent_dim = 3
+    found = []
+    for index in range(3):
+        seed = derive_seed("untrained", index)
+        generator = build_networks(MLP, (2,), latent_dim, seed).generator
+        with torch.no_grad():
+            found.append(bench.distances(generator(bench.latents(latent_dim))))
+    medians = [sorted(column)[1] for column in zip(*found, strict=True)]
+    assert bench.untrained_anchor(latent_dim) == pytest.approx(tuple(medians), rel=1e-6)
+    assert found[0][0] != medians[0]
+
+
+def test_inputs_are_told_the_conditions_of_all_held_out_data(ring8):
+    """In the order of their classes: the first 800 would all be of the first two."""
+    order = np.argsort(ring8.heldout_labels, kind="stable")
+    labels = ring8.heldout_labels[order]
+    own = Bench(replace(ring8, heldout=ring8.heldout[order], heldout_labels=labels), MLP)
+    shares = np.bincount(labels, minlength=8) / len(labels)
+    assert len(labels) == 5_000
+    latents, told = own.inputs(LATENT_DIM, 5_000)
+    assert latents.shape == (5_000, LATENT_DIM)
+    assert told.mean(0).tolist() == pytest.approx(shares.tolist(), abs=1e-6)
+    again = own.inputs(LATENT_DIM, 5_100)[1]  # more than there are: from the first one again
+    assert torch.equal(again[5_000:], told[:100])
 
 
 def test_a_small_data_set_is_measured_by_as_many_samples_as_it_has():

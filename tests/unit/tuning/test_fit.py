@@ -73,6 +73,16 @@ def test_metric_of_features_needs_features(points: Dataset, tmp_path: Path) -> N
     check_fit(small_spec(tmp_path, **parts), images(points, 8))
 
 
+def test_labelled_images_have_features_of_their_own(points: Dataset, tmp_path: Path) -> None:
+    parts: dict[str, Any] = {"data": IMAGES, "measure": {"metrics": ["fid"]}}
+    labels = np.arange(200) % 10
+    bare = replace(images(points, 8), labels=labels, heldout_labels=labels, classes=10)
+    check_fit(
+        small_spec(tmp_path, **parts), replace(bare, features=lambda x: x.reshape(len(x), -1))
+    )
+    assert problems(parts, bare, tmp_path)
+
+
 def test_custom_networks_are_built_once_before_anything_starts(
     points: Dataset, tmp_path: Path
 ) -> None:

@@ -1,18 +1,23 @@
 """One trial, report by report: the same numbers wherever it runs and whatever runs beside it."""
 
 import io
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from ganray.data.dataset import Dataset
+from ganray.data.dataset import Dataset, Samples
 from ganray.data.gaussians import ring
-from ganray.metrics.registry import METRICS
+from ganray.gan.checkpoint import load, load_generator
+from ganray.metrics.registry import METRICS, evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import SIGNALS, Signals, TrialConfig
 from ganray.tuning.session import MILESTONES, Session, Workbench
@@ -124,16 +129,112 @@ def test_picture_is_a_png(tmp_path: Path, dataset: Dataset) -> None:
     assert Image.open(io.BytesIO(png)).format == "PNG"
 
 
+@pytest.mark.parametrize("metrics", [[], ["published_modes"]])
 def test_trial_that_diverges_says_so_and_can_still_be_drawn(
-    tmp_path: Path, dataset: Dataset
+    metrics: list[str], tmp_path: Path, dataset: Dataset
 ) -> None:
-    session = Session(
-        bench(small_spec(tmp_path), dataset), replace(CONFIG, loss="lsgan", d_lr=1e30, g_lr=1e30)
-    )
+    spec = small_spec(tmp_path, measure={"metrics": metrics})
+    session = Session(bench(spec, dataset), replace(CONFIG, loss="lsgan", d_lr=1e30, g_lr=1e30))
     reports = all_reports(session)
     assert reports[-1].nonfinite is not None
     assert reports[-1].distance is None
+    assert reports[-1].modes_any is None
     assert session.picture()
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+ASKED = ["wasserstein", "published_modes"]
+ALWAYS = ("wasserstein_1", "wasserstein_2", "modes_any", "published_quality")
+
+
+def draws_of(generator: nn.Module, shared: Workbench) -> Callable[[int], Samples]:
+    """What it draws from the latents, and conditions, of every report."""
+
+    @torch.no_grad()
+    def draw(count: int) -> Samples:
+        samples: Samples = generator(*shared.bench.inputs(CONFIG.latent_dim, count)).numpy()
+        return samples
+
+    return draw
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"conditioning": "concat"}], ids=str)
+def test_metrics_stand_at_milestones_and_are_of_the_generator_that_is_kept(
+    changes: dict[str, Any], tmp_path: Path, dataset: Dataset
+) -> None:
+    budget = {"updates": 40, "reports": 10}
+    shared = bench(small_spec(tmp_path, budget=budget, measure={"metrics": ASKED}), dataset)
+    session = Session(shared, replace(CONFIG, **changes))
+    with_metrics = []
+    while not session.done:
+        signals = session.next_report()
+        found = {name: getattr(signals, name) for name in ALWAYS}
+        assert (None not in found.values()) is session.is_milestone
+        if not session.is_milestone:
+            assert set(found.values()) == {None}
+            continue
+        generator = load_generator(load(session.checkpoint()))
+        expected = evaluate(ASKED, dataset, draws_of(generator, shared))
+        assert found == pytest.approx({name: expected[name] for name in ALWAYS}, rel=1e-5)
+        with_metrics.append(signals.update)
+    assert with_metrics == [8, 16, 24, 32, 40]
+
+
+def test_metrics_are_of_features_where_the_sweep_names_them(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times the samples: a Wasserstein distance is three times as large."""
+    (tmp_path / "own_features.py").write_text("def tripled(samples):\n    return 3 * samples\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_features", raising=False)
+    found = []
+    for measure in ({}, {"features": "own_features:tripled"}):
+        spec = small_spec(tmp_path, measure={"metrics": ["wasserstein"], **measure})
+        last = all_reports(Session(bench(spec, dataset), CONFIG))[-1]
+        assert last.wasserstein_1 is not None
+        found.append(last.wasserstein_1)
+    assert found[1] == pytest.approx(3.0 * found[0], rel=1e-4)
+
+
+# --- what the data are told of --------------------------------------------------------------------
+
+
+def test_labels_and_conditions_of_the_data_reach_the_trainer(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    rng = np.random.default_rng(0)
+    told, heldout = (
+        rng.normal(size=(len(bank), 3)).astype(np.float32)
+        for bank in (dataset.train, dataset.heldout)
+    )
+    own = replace(dataset, conditions=told, heldout_conditions=heldout)
+    shared = bench(small_spec(tmp_path), own)
+    picked = torch.arange(len(told))
+    assert np.array_equal(shared.data.conditions_at(picked), told)
+    assert np.array_equal(shared.data.labels_at(picked), own.labels)
+    session = Session(shared, replace(CONFIG, conditioning="concat"))
+    session.next_report()
+    kept = load(session.checkpoint())
+    assert (kept["conditions"], kept["classes"]) == (3, 8)
+    assert np.array_equal(kept["examples"], told[: len(kept["examples"])])
+
+
+def test_labels_are_told_as_one_number_each_where_data_have_no_conditions(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    session = Session(bench(small_spec(tmp_path), dataset), replace(CONFIG, conditioning="acgan"))
+    signals = session.next_report()
+    kept = load(session.checkpoint())
+    assert (kept["conditions"], kept["classes"], kept["examples"]) == (8, 8, None)
+    assert signals.class_accuracy is not None
+
+
+def test_data_without_labels_need_none(tmp_path: Path, dataset: Dataset) -> None:
+    bare = replace(dataset, labels=None, heldout_labels=None, classes=0)
+    shared = bench(small_spec(tmp_path), bare)
+    assert shared.data.labels is None
+    assert Session(shared, CONFIG).next_report().nonfinite is None
 
 
 @pytest.mark.parametrize(("cpu", "threads"), [(1, 1), (2, 2), (2.5, 2), (0.5, 1)])
