@@ -1,5 +1,6 @@
 """What only the loaded data can tell: labels, sizes and features that a sweep counts on."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,20 @@ def test_networks_that_take_other_images_are_refused(points: Dataset, tmp_path: 
     assert problem.startswith("networks.name: conv takes images with sides that are multiples of 4")
 
 
-def test_metric_of_features_needs_features(points: Dataset, tmp_path: Path) -> None:
+def test_metric_of_features_needs_features(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts: dict[str, Any] = {"data": IMAGES, "measure": {"metrics": ["published_modes", "fid"]}}
     (problem,) = problems(parts, images(points, 8), tmp_path)
     assert problem.startswith("measure.metrics[1]: fid compares features, and images has none")
-    parts["measure"]["features"] = "my.nets:Encoder"
+    (tmp_path / "own_means.py").write_text("def means(x):\n    return x.mean((2, 3))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_means", raising=False)
+    parts["measure"]["features"] = "own_means:means"
     check_fit(small_spec(tmp_path, **parts), images(points, 8))
+    parts["measure"]["features"] = "no_such_nets:Encoder"
+    with pytest.raises(NetworkError, match="no_such_nets"):
+        check_fit(small_spec(tmp_path, **parts), images(points, 8))
 
 
 def test_labelled_images_have_features_of_their_own(points: Dataset, tmp_path: Path) -> None:
@@ -78,9 +87,26 @@ def test_labelled_images_have_features_of_their_own(points: Dataset, tmp_path: P
     labels = np.arange(200) % 10
     bare = replace(images(points, 8), labels=labels, heldout_labels=labels, classes=10)
     check_fit(
-        small_spec(tmp_path, **parts), replace(bare, features=lambda x: x.reshape(len(x), -1))
+        small_spec(tmp_path, **parts), replace(bare, features=lambda images: images.mean((2, 3)))
     )
-    assert problems(parts, bare, tmp_path)
+    (problem,) = problems(parts, bare, tmp_path)
+    assert "fid compares features" in problem
+
+
+@pytest.mark.parametrize("heldout", [1, 2, 3])
+def test_fid_needs_more_held_out_samples_than_features(
+    heldout: int, points: Dataset, tmp_path: Path
+) -> None:
+    """Vectors are their own features: two."""
+    few = replace(points, heldout=points.heldout[:heldout])
+    parts: dict[str, Any] = {"data": VECTORS, "measure": {"metrics": ["published_modes", "fid"]}}
+    if heldout > 2:
+        check_fit(small_spec(tmp_path, **parts), few)
+        return
+    (problem,) = problems(parts, few, tmp_path)
+    needs = "measure.metrics[1]: fid of 2 features needs more than 2 held-out samples"
+    assert problem.startswith(f"{needs}; there are {heldout}")
+    check_fit(small_spec(tmp_path, **parts | {"measure": {"metrics": ["kid"]}}), few)
 
 
 def test_custom_networks_are_built_once_before_anything_starts(
