@@ -1,10 +1,11 @@
 """DCGAN: strided 5×5 convolutions, for images of 28, 32 or 64 pixels a side.
 
-At 28 pixels G begins at 2×2, as in the nets that most Stacked MNIST tables were made with; at 32
-and 64 it begins at 4×4.
+At 28 pixels G begins at 7×7, as in InfoGAN's nets for MNIST, which large comparisons of GANs were
+made with; at 32 and 64 it begins at 4×4. (From 2×2, as in the nets of most Stacked MNIST tables,
+narrow generators lose sight of their latents in the first updates.)
 
-Source: Radford et al. 2016 (arXiv 1511.06434); for 28 pixels github.com/fjxmlzn/PacGAN,
-VEEGAN_experiment.
+Source: Radford et al. 2016 (arXiv 1511.06434); for 28 pixels the sizes of Chen et al. 2016
+(InfoGAN, arXiv 1606.03657).
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import nn
 from ganray.gan.networks.layers import Architecture, Shape, Trunk, leaky, need_images, need_known
 from ganray.gan.networks.layers import normal as draw_normal
 
-HALVINGS = {28: 4, 32: 3, 64: 4}  # of the sides, in D; 28, 14, 7, 4, 2
+HALVINGS = {28: 2, 32: 3, 64: 4}  # of the sides, in D
 NORMS = ("none", "batch")
 INIT_STD = 0.02
 
@@ -33,9 +34,9 @@ class DcganOptions:
 def generator(shape: Shape, latent_dim: int, options: DcganOptions) -> nn.Module:
     """A projection, then transposed convolutions that double the sides, with ReLU; tanh."""
     need_known("networks", "g_norm", options.g_norm, NORMS)
-    sides, widths = _plan(shape, options)
-    sides, widths = sides[::-1], widths[::-1]
-    small = (widths[0], sides[0], sides[0])
+    side, widths = _plan(shape, options)
+    widths = widths[::-1]
+    small = (widths[0], side, side)
     bias = options.g_norm == "none"
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, torch.Size(small).numel(), bias=bias),
@@ -43,21 +44,15 @@ def generator(shape: Shape, latent_dim: int, options: DcganOptions) -> nn.Module
         *_norm(options.g_norm, widths[0]),
         nn.ReLU(),
     ]
-    for i in range(1, len(widths)):
-        layers += [
-            _doubling(widths[i - 1], widths[i], sides[i - 1], sides[i], bias),
-            *_norm(options.g_norm, widths[i]),
-            nn.ReLU(),
-        ]
-    return nn.Sequential(
-        *layers, _doubling(widths[-1], shape[0], sides[-2], sides[-1], True), nn.Tanh()
-    )
+    for inputs, outputs in pairwise(widths):
+        layers += [_doubling(inputs, outputs, bias), *_norm(options.g_norm, outputs), nn.ReLU()]
+    return nn.Sequential(*layers, _doubling(widths[-1], shape[0], True), nn.Tanh())
 
 
 def trunk(shape: Shape, options: DcganOptions) -> Trunk:
     """Convolutions that halve the sides, with leaky ReLU; the first has no norm."""
     need_known("networks", "d_norm", options.d_norm, NORMS)
-    sides, widths = _plan(shape, options)
+    side, widths = _plan(shape, options)
     layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 5, 2, 2), leaky()]
     for inputs, outputs in pairwise(widths):
         layers += [
@@ -65,7 +60,7 @@ def trunk(shape: Shape, options: DcganOptions) -> Trunk:
             *_norm(options.d_norm, outputs),
             leaky(),
         ]
-    return Trunk(*layers, nn.Flatten(), features=widths[-1] * sides[-1] ** 2)
+    return Trunk(*layers, nn.Flatten(), features=widths[-1] * side**2)
 
 
 def initialise(network: nn.Module, _options: DcganOptions) -> None:
@@ -73,18 +68,15 @@ def initialise(network: nn.Module, _options: DcganOptions) -> None:
     draw_normal(network, INIT_STD)
 
 
-def _plan(shape: Shape, options: DcganOptions) -> tuple[list[int], list[int]]:
-    """The sides from the image inwards, and the channels of all but the image."""
+def _plan(shape: Shape, options: DcganOptions) -> tuple[int, list[int]]:
+    """The smallest side, and the channels of all but the image, from the image inwards."""
     need_images("dcgan", shape, HALVINGS)
-    sides = [shape[1]]
-    for _ in range(HALVINGS[shape[1]]):
-        sides.append((sides[-1] + 1) // 2)
-    return sides, [options.width * 2**i for i in range(len(sides) - 1)]
+    halvings = HALVINGS[shape[1]]
+    return shape[1] // 2**halvings, [options.width * 2**i for i in range(halvings)]
 
 
-def _doubling(inputs: int, outputs: int, before: int, after: int, bias: bool) -> nn.Module:
-    extra = after - (2 * before - 1)  # sides that were rounded up when halved come back odd
-    return nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, output_padding=extra, bias=bias)
+def _doubling(inputs: int, outputs: int, bias: bool) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, output_padding=1, bias=bias)
 
 
 def _norm(norm: str, channels: int) -> list[nn.Module]:

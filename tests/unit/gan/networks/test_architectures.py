@@ -205,7 +205,7 @@ def test_conv_doubles_the_sides_twice_in_g_and_halves_them_twice_in_d():
 
 
 @pytest.mark.parametrize(
-    ("side", "sides"), [(28, [2, 4, 7, 14, 28]), (32, [4, 8, 16, 32]), (64, [4, 8, 16, 32, 64])]
+    ("side", "sides"), [(28, [7, 14, 28]), (32, [4, 8, 16, 32]), (64, [4, 8, 16, 32, 64])]
 )
 def test_dcgan_doubles_and_halves_the_sides_and_halves_and_doubles_the_channels(side, sides):
     networks = build_networks({"name": "dcgan", "width": 2}, (3, side, side), 5, 0)
@@ -242,7 +242,7 @@ def test_dcgan_s_norms_can_be_chosen_and_d_s_first_layer_has_none():
     assert all(layer.bias is not None for layer in of_kind(networks.generator, WEIGHTED))
     assert kinds(networks.discriminator.trunk) == [
         *["Conv2d", "LeakyReLU"],
-        *["Conv2d", "BatchNorm2d", "LeakyReLU"] * 3,
+        *["Conv2d", "BatchNorm2d", "LeakyReLU"],
         "Flatten",
     ]
     assert {m.negative_slope for m in of_kind(networks.discriminator, nn.LeakyReLU)} == {0.2}
