@@ -74,15 +74,11 @@ def dcgans() -> tuple[nn.Module, nn.Module]:
     d = nn.Sequential(
         *(nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2)),
         *(nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(32, 64, 5, 2, 2), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(64, 128, 5, 2, 2), nn.LeakyReLU(0.2)),
-        *(nn.Flatten(), nn.Linear(512, 1)),
+        *(nn.Flatten(), nn.Linear(32 * 49, 1)),
     )
     g = nn.Sequential(
-        *(nn.Linear(16, 512, bias=False), nn.Unflatten(1, (128, 2, 2))),
-        *(nn.BatchNorm2d(128), nn.ReLU()),
-        *(nn.ConvTranspose2d(128, 64, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
-        *(nn.ConvTranspose2d(64, 32, 5, 2, 2, 0, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.Linear(16, 32 * 49, bias=False), nn.Unflatten(1, (32, 7, 7))),
+        *(nn.BatchNorm2d(32), nn.ReLU()),
         *(nn.ConvTranspose2d(32, 16, 5, 2, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
         *(nn.ConvTranspose2d(16, 1, 5, 2, 2, 1), nn.Tanh()),
     )
@@ -147,9 +143,10 @@ class ByHand:
                     p.data.clamp_(-clip, clip)
 
             d.requires_grad_(False)
+            picked = torch.randint(len(data), (batch,)) if compares else None
             on_fake = on_real = d(g(torch.randn(batch, 16))).squeeze(1)
-            if compares:
-                on_real = d(data[torch.randint(len(data), (batch,))]).squeeze(1)
+            if picked is not None:
+                on_real = d(data[picked]).squeeze(1)
             loss = case.g_loss(on_real, on_fake)
             self.g_optimizer.zero_grad()
             loss.backward()
