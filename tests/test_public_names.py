@@ -13,9 +13,10 @@ import ganray
 from ganray import errors
 from ganray.data.registry import DATASETS
 from ganray.errors import GanrayError, SpecError
+from ganray.gan import trainer
 from ganray.gan.clipping import CLIP_SCOPES
 from ganray.gan.fgan import DIVERGENCES
-from ganray.gan.losses import LOSS_NAMES
+from ganray.gan.losses import LOSS_NAMES, make_loss
 from ganray.gan.networks import ARCHITECTURES
 from ganray.gan.networks.players import HEADS
 from ganray.gan.optimizers import OPTIMIZERS
@@ -99,6 +100,12 @@ def test_names_of_the_sweep_file_are_those_of_the_code(literal: Any, registry: A
 def test_rules_of_the_sweep_file_name_penalties_that_take_gradients() -> None:
     plain = {"lecam"}
     assert set(combinations.GRADIENT_PENALTIES) == set(PENALTIES) - plain
+
+
+def test_rules_of_the_sweep_file_name_what_the_code_treats_alike() -> None:
+    uses_real = {name for name in LOSS_NAMES if make_loss(name).generator_uses_real}
+    assert set(combinations.RELATIVISTIC) == uses_real
+    assert set(combinations.CLASS_HEADS) == set(trainer.CLASS_HEADS)
 
 
 def test_data_sets_of_the_sweep_file_have_the_options_of_the_code() -> None:

@@ -69,8 +69,8 @@ class LeCam(Penalty):
 
     The anchors take in the present means first, and carry no gradient, as in the authors' code;
     like its StyleGAN2 variant, they are divided by the weight gathered so far, so that the first
-    update is not pulled to 0. That code also clips both differences at 0 from below, which the
-    paper does not; here the paper holds.
+    update is not pulled to 0. That code also clips both differences at 0 from below, which this
+    does not.
 
     Source: Tseng et al. 2021 and the authors' code (arXiv 2104.03310).
     """
@@ -117,7 +117,7 @@ def dragan(judged: Judged, draws: torch.Generator) -> Tensor:
     """E (‖∇D(x + ε δ)‖ - 1)² near real samples, one ε ~ U(0, 1) for each sample.
 
     The noise is that of the authors' code: δ = ½ std(batch) U(0, 1) in each coordinate, so it
-    points up only; the paper's algorithm has Gaussian noise instead.
+    points up only.
 
     Source: Kodali et al. 2017 and the authors' code (arXiv 1705.07215).
     """

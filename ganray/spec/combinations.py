@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ganray.spec.data import Data
 from ganray.spec.networks import Nets
-from ganray.spec.parameters import Trainer
+from ganray.spec.parameters import Trainer, is_usable_alpha
 from ganray.spec.problems import Problem, shown
 from ganray.spec.space import Choices, Range
 
@@ -42,10 +42,6 @@ class Rule(NamedTuple):
 
 def _is_gan(values: Values) -> bool:
     return bool(values["model"] == "gan")
-
-
-def _is_usable(alpha: float) -> bool:
-    return alpha != 0.0 and not 0.85 < alpha <= 1.0
 
 
 def _is_idle(name: str, off: Any, values: Values, _context: Context) -> bool:
@@ -85,7 +81,7 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         ("alpha", "loss", "model"),
-        lambda v, _: _is_gan(v) and v["loss"] == "fgan_alpha" and not _is_usable(v["alpha"]),
+        lambda v, _: _is_gan(v) and v["loss"] == "fgan_alpha" and not is_usable_alpha(v["alpha"]),
         "is not an alpha to train with; leave out 0, and what is above 0.85 up to 1",
     ),
     Rule(

@@ -64,8 +64,13 @@ Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 
+def is_usable_alpha(alpha: float) -> bool:
+    """Whether `fgan_alpha` trains with it: not at its two limits, nor just below the upper one."""
+    return alpha != 0.0 and not 0.85 < alpha <= 1.0
+
+
 def _usable_alpha(alpha: float) -> float:
-    if alpha == 0.0 or 0.85 < alpha <= 1.0:
+    if not is_usable_alpha(alpha):
         raise PydanticCustomError(
             "alpha",
             "must not be 0, which is fgan_reverse_kl, nor above 0.85 up to 1, where it explodes: "
