@@ -47,6 +47,9 @@ class Verdict:
 
     state: State
     reason: str = ""
+    rule: str = ""  # which of the judge's rules spoke
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of that rule, by name
+    recovery: float | None = None  # estimated probability that the trial still ends healthy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ class Signals:
     mode_ratio: float | None = _signal("effective modes / those of real data", "max")
     modes_covered: float | None = _signal("modes with enough good samples", "max")
     high_quality: float | None = _signal("share of samples near a mode", "max")
+    sharpness: float | None = _signal("nearest real neighbour of real data / of samples", "max")
     mode_kl: float | None = _signal("KL(mode histogram ‖ real), nats", "min")
     js: float | None = _signal("JS lower bound by D, nats, log 2 = saturated", "min")
     auc: float | None = _signal("AUC of D on held-out data")
@@ -152,6 +156,7 @@ class Signals:
     diversity: float | None = _signal("pairwise distance of samples / of real data")
     extent: float | None = _signal("reach of 99 % of samples / of real data")
     velocity: float | None = _signal("motion of samples since the last report / real spread")
+    progress: float | None = _signal("distance lost over a tenth of the trial, standard errors")
     class_accuracy: float | None = _signal("accuracy of D's class head, held-out data", "max")
     condition_accuracy: float | None = _signal("good samples that are of the class told", "max")
     reconstruction: float | None = _signal("mean squared error of held-out data decoded", "min")

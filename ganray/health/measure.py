@@ -7,6 +7,7 @@ A `Bench` holds what depends on the data set alone and is shared by all trials o
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from ganray.data.dataset import Dataset, Samples, as_float
 from ganray.gan.base import Snapshot
 from ganray.gan.networks import build_networks, latents
 from ganray.health import scores
-from ganray.health.scores import Floats
+from ganray.health.scores import Floats, MeanDistances
 from ganray.trial import Signals, derive_seed
 
 SAMPLES = 800  # distances cost their square; measuring is to stay within 5 % of training
@@ -116,10 +117,12 @@ class Meter:
     Args:
         bench: the real side.
         latent_dim: of the trial's latents.
+        window: how many reports back progress is measured from.
     """
 
-    def __init__(self, bench: Bench, latent_dim: int) -> None:
+    def __init__(self, bench: Bench, latent_dim: int, window: int = 4) -> None:
         self._bench = bench
+        self._past: deque[MeanDistances | None] = deque(maxlen=window)
         self._latents = bench.latents(latent_dim)
         self._untrained = bench.untrained_anchor(latent_dim)
         self._previous: Tensor | None = None
@@ -159,6 +162,7 @@ class Meter:
         bench = self._bench
         extent = bench.reach_of(samples) / bench.reach
         if extent > FARTHEST:
+            self._past.append(None)
             return {"extent": extent, "high_quality": 0.0}
         cross = scores.pairwise_distances(bench.heldout, samples)
         within = scores.pairwise_distances(samples, samples)
@@ -166,6 +170,8 @@ class Meter:
         energy = scores.energy_distance(float(cross.mean()), bench.spread, spread)
         projected = scores.sorted_projections(samples, bench.directions)
         sliced = scores.sliced_wasserstein(projected, bench.projected)
+        means = MeanDistances(cross.mean(0), cross.mean(1), within.sum(1) / (len(within) - 1))
+        nearest = cross.amin(0).median()
         real, fake = scores.nearest_neighbour_scores(
             cross, bench.nearest, scores.nearest_within(within)
         )
@@ -178,7 +184,12 @@ class Meter:
             "probe_auc": scores.auc(real, fake),
             "diversity": spread / bench.spread,
             "extent": extent,
+            "sharpness": float(bench.nearest.median() / nearest),
         }
+        before = self._past[0] if len(self._past) == self._past.maxlen else None
+        if before is not None:
+            values["progress"] = scores.energy_gain(before, means)
+        self._past.append(means)
         if self._previous is not None:
             motion = (samples - self._previous).flatten(1).norm(dim=1).mean()
             values["velocity"] = float(motion) / bench.spread

@@ -1,6 +1,7 @@
 """Single measures of samples and of logits: pure functions, each from its source."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,6 +36,39 @@ def energy_distance(cross: float, within_a: float, within_b: float) -> float:
     Source: Székely and Rizzo 2013, equation 5 (J. Stat. Plan. Inference 143).
     """
     return 2.0 * cross - within_a - within_b
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDistances:
+    """What the energy distance of N samples to M real ones is made of, point by point."""
+
+    of_samples: Tensor  # mean distance of each sample to the real ones, [N]
+    of_real: Tensor  # mean distance of each real one to the samples, [M]
+    within: Tensor  # mean distance of each sample to the other samples, [N]
+
+    @property
+    def energy(self) -> float:
+        """The part of the energy distance that depends on the samples."""
+        return 2.0 * float(self.of_samples.mean()) - float(self.within.mean())
+
+
+def energy_gain(before: MeanDistances, now: MeanDistances) -> float:
+    """How many standard errors nearer the samples have come to real data; 0 where nothing moved.
+
+    Both measurements use the same latents and the same real samples, so their errors cancel for
+    the most part; what is left is taken from the first-order term of the U-statistic.
+
+    Args:
+        before: of the samples some time ago.
+        now: of the samples now, [N] and [M] as before.
+
+    Source: the relative test of Bounliphone et al. 2016 (arXiv 1511.04581), with the energy
+    distance in place of MMD; as a rule for GANs, Bińkowski et al. 2018 (arXiv 1801.01401).
+    """
+    by_sample = 2.0 * (before.of_samples - now.of_samples) - 2.0 * (before.within - now.within)
+    by_real = 2.0 * (before.of_real - now.of_real)
+    error = math.sqrt(float(by_sample.var()) / len(by_sample) + float(by_real.var()) / len(by_real))
+    return (before.energy - now.energy) / error if error > 0.0 else 0.0
 
 
 def projections(dims: int, seed: int = 0) -> Tensor:

@@ -19,6 +19,7 @@ from ganray.metrics.registry import evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
 
+PROGRESS_OVER = 0.1  # of the trial
 MILESTONES = 8  # reports, at most, with a picture, metrics and a checkpoint
 
 
@@ -56,7 +57,8 @@ class Session:
         self._workbench = workbench
         budget = workbench.spec.budget
         self._trainer = make_trainer(config, workbench.networks, workbench.data, budget.updates)
-        self._meter = Meter(workbench.bench, config.latent_dim)
+        window = max(1, round(PROGRESS_OVER * budget.reports))
+        self._meter = Meter(workbench.bench, config.latent_dim, window)
         self._ends = budget.report_updates()
         every = -(-budget.reports // MILESTONES)
         self._milestones = set(self._ends[::-1][::every])  # the last report always is one
