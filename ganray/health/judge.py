@@ -1,115 +1,104 @@
 """History → Verdict: arithmetic on plain records, the same at once or report by report."""
 
-import statistics
-from collections.abc import Callable, Sequence
-from itertools import combinations
+import math
+from collections.abc import Sequence
 
 from ganray.health.rules import HealthRules
 from ganray.trial import LOG_2, Signals, State, Verdict
-
-Test = Callable[[Signals, HealthRules], bool]
 
 
 def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     """What the reports so far say of a trial.
 
+    A trial is dead when something is not finite, or when its chance to end healthy, as estimated
+    from its history, has been hopeless for some time. It is suspect from the report at which that
+    chance becomes doubtful to the one at which it can be trusted again.
+
     Args:
         history: all reports of the trial, oldest first.
         rules: the thresholds.
-
-    Returns:
-        The first that applies of diverged, warming up, collapsed, stalled, suspect, healthy.
     """
     if not history:
         return Verdict(State.WARMING_UP, "no report yet")
-    first = _diverged(history, rules) or _warming_up(history, rules)
-    if first is not None:
-        return first
-    # a death outweighs a suspicion, whichever rule it comes from
-    tests = (_collapsed, _stalled, _exploding)
-    found = [verdict for test in tests if (verdict := test(history, rules)) is not None]
-    found.sort(key=lambda verdict: not verdict.state.is_dead)
-    return found[0] if found else Verdict(State.HEALTHY)
-
-
-def _diverged(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
     last = history[-1]
     if last.nonfinite is not None:
-        return Verdict(State.DIVERGED, f"{last.nonfinite} not finite at update {last.update}")
-    since = _looks_dead_since(history, _is_exploded, _is_exploded, rules)
-    if since is None or _waits(since, last, rules):
-        return None
-    return Verdict(State.DIVERGED, f"{_reach(last)} since update {since}: {_numbers(last)}")
-
-
-def _warming_up(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
-    if _progress(history[-1], rules) < rules.warm_up:
+        reason = f"{last.nonfinite} not finite at update {last.update}"
+        return Verdict(State.DIVERGED, reason, rule="nonfinite")
+    if last.update < rules.warm_up * rules.budget:
         return Verdict(State.WARMING_UP)
-    return None
+    return _by_recovery(history, rules)
 
 
-def _collapsed(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
-    since = _looks_dead_since(history, _stays_below_exit, _has_few_modes, rules)
-    if since is None or not _was_set_in_motion(history, rules):
-        return None
-    last, numbers = history[-1], _numbers(history[-1])
-    # dead is who is below the entry level now; the exit level only says how long it has been
-    recent = [s for s in history if s.update >= max(since, last.update - _patience(rules))]
-    seldom = sum(_has_few_modes(s, rules) for s in recent) < 0.5 * len(recent)
-    if _waits(since, last, rules) or seldom or not _has_few_modes(last, rules):
-        return Verdict(State.SUSPECT, f"few modes: {numbers}")
-    slope = _slope(history, since, rules, "mode_ratio")
-    coming = (last.mode_ratio or 0.0) + slope * (rules.budget - last.update)
-    if coming >= rules.enough_modes and not _is_narrow(last, rules):
-        return Verdict(State.SUSPECT, f"few modes, but gaining: {numbers}")
-    return Verdict(State.COLLAPSED, f"few modes since update {since}: {numbers}")
+def lowest_odds(history: Sequence[Signals], rules: HealthRules) -> float:
+    """The log odds above which `rules.hopeless` would have stopped a trial; infinite if none would.
+
+    Args:
+        history: all reports of the trial.
+        rules: of which `hopeless` has no part in this.
+    """
+    odds = _odds(history, rules)
+    found = math.inf
+    for end in odds:
+        start = history[end - 1].update - rules.patience * rules.budget
+        first = max((e for e in odds if history[e - 1].update <= start), default=None)
+        if first is not None:
+            found = min(found, max(odds[e] for e in odds if first <= e <= end))
+    return found
 
 
-def _stalled(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
-    since = _looks_dead_since(history, _stays_separable, _is_saturated, rules)
-    if since is None:
-        return None
-    last, numbers = history[-1], _numbers(history[-1])
-    if _waits(since, last, rules):
-        return Verdict(State.SUSPECT, f"JS saturated: {numbers}")
-    loss = -_slope(history, since, rules, "distance") * _patience(rules)
-    if last.distance is not None and loss > rules.progress * last.distance:
-        return Verdict(State.SUSPECT, f"JS saturated, but samples improve: {numbers}")
-    return Verdict(
-        State.STALLED, f"JS saturated since update {since}, too little progress: {numbers}"
-    )
+def _odds(history: Sequence[Signals], rules: HealthRules) -> dict[int, float]:
+    """Log odds of ending healthy after so many reports, from the end of the warm-up on."""
+    judged = [end for end, s in enumerate(history, 1) if s.update >= rules.warm_up * rules.budget]
+    return {end: rules.model.log_odds(history[:end], rules.budget) for end in judged}
 
 
-def _exploding(history: Sequence[Signals], rules: HealthRules) -> Verdict | None:
+def _by_recovery(history: Sequence[Signals], rules: HealthRules) -> Verdict:
+    odds = _odds(history, rules)
+    recovery = _probability(odds[len(history)])
+    doubted = _spell(odds, rules.doubted, rules.trusted)
+    if not doubted:
+        return Verdict(State.HEALTHY, recovery=recovery)
+    state, rule = _cause(history, rules)
+    reason = f"{_told(history[-1], rule)} for {_reports(len(doubted))}"
+    hopeless = _spell(odds, rules.hopeless, rules.hopeless)
+    if not hopeless or not _is_long(history, hopeless[-1], rules):
+        return Verdict(State.SUSPECT, reason, rule, _thresholds(rule, rules), recovery)
+    reason += f", not recovering (chance {_percent(recovery)}); {_numbers(history[-1], rule)}"
+    return Verdict(state, reason, rule, _thresholds(rule, rules), recovery)
+
+
+def _spell(odds: dict[int, float], enter: float, leave: float) -> list[int]:
+    """The reports of the present spell below a level, the last first.
+
+    A spell begins with a report below `enter` and lasts until one that is not below `leave`.
+    """
+    below: list[int] = []
+    for end in reversed(odds):
+        if not odds[end] < leave:
+            break
+        below.append(end)
+    while below and not odds[below[-1]] < enter:
+        below.pop()
+    return below
+
+
+def _is_long(history: Sequence[Signals], first: int, rules: HealthRules) -> bool:
+    since = history[first - 1].update
+    return history[-1].update - since >= rules.patience * rules.budget
+
+
+def _cause(history: Sequence[Signals], rules: HealthRules) -> tuple[State, str]:
+    """What a trial that will hardly recover is dying of: the state, and the rule that names it."""
     last = history[-1]
-    if not _is_exploded(last, rules):
-        return None
-    return Verdict(State.SUSPECT, f"{_reach(last)}: {_numbers(last)}")
-
-
-def _has_few_modes(signals: Signals, rules: HealthRules) -> bool:
-    """Good samples of few kinds, or all samples at one point."""
-    few = _is_countable(signals, rules) and (signals.mode_ratio or 0.0) < rules.few_modes
-    return _is_narrow(signals, rules) or few
-
-
-def _is_narrow(signals: Signals, rules: HealthRules) -> bool:
-    """All samples at one point, wherever that is."""
-    return signals.diversity is not None and signals.diversity < rules.narrow
-
-
-def _stays_below_exit(signals: Signals, rules: HealthRules) -> bool:
-    """Once in the state, a trial leaves it only by modes that count, well above the entry level."""
-    return (
-        _is_narrow(signals, rules)
-        or not _is_countable(signals, rules)
-        or (signals.mode_ratio or 0.0) < rules.enough_modes
-    )
-
-
-def _is_countable(signals: Signals, rules: HealthRules) -> bool:
-    """Whether enough samples are good for their modes to mean anything; else it is no collapse."""
-    return signals.mode_ratio is not None and (signals.high_quality or 0.0) >= rules.counted_quality
+    if last.extent is not None and last.extent > rules.exploded:
+        return State.DIVERGED, "exploded"
+    narrow = last.diversity is not None and last.diversity < rules.narrow
+    if narrow and _was_set_in_motion(history, rules):
+        return State.COLLAPSED, "narrow"
+    countable = (last.high_quality or 0.0) >= rules.counted_quality
+    if countable and last.mode_ratio is not None and last.mode_ratio < rules.few_modes:
+        return State.COLLAPSED, "few_modes"
+    return State.STALLED, "stalled"
 
 
 def _was_set_in_motion(history: Sequence[Signals], rules: HealthRules) -> bool:
@@ -118,87 +107,63 @@ def _was_set_in_motion(history: Sequence[Signals], rules: HealthRules) -> bool:
     return not motions or sum(motions) >= rules.frozen
 
 
-def _is_exploded(signals: Signals, rules: HealthRules) -> bool:
-    return signals.extent is not None and signals.extent > rules.exploded
-
-
-def _is_saturated(signals: Signals, rules: HealthRules) -> bool:
-    """Real and generated are told apart almost always, and the samples are still far off."""
-    return _js_above(signals, rules, rules.saturated)
-
-
-def _stays_separable(signals: Signals, rules: HealthRules) -> bool:
-    return _js_above(signals, rules, rules.separable)
-
-
-def _js_above(signals: Signals, rules: HealthRules, level: float) -> bool:
-    """By D or by the probe; a sharp D with samples that are near real data is no stall."""
-    bounds = [js for js in (signals.js, signals.probe_js) if js is not None]
-    far = signals.distance is not None and signals.distance >= rules.still_far
-    return far and bool(bounds) and max(bounds) >= level * LOG_2
-
-
-def _looks_dead_since(
-    history: Sequence[Signals], stays: Test, enters: Test, rules: HealthRules
-) -> int | None:
-    """The update at which the present spell of looking dead began.
-
-    Args:
-        stays: what every report of the spell must pass: the exit level.
-        enters: what its first report must pass.
-
-    Returns:
-        None if the trial is in no such spell.
-    """
-    since = None
-    for signals in reversed(history):
-        if not stays(signals, rules):
-            break
-        if enters(signals, rules):
-            since = signals.update
-    return since
-
-
-def _waits(since: int, last: Signals, rules: HealthRules) -> bool:
-    """Whether it is too early, in the trial or in the spell, to give it up."""
-    too_early = _progress(last, rules) < rules.earliest
-    return too_early or (last.update - since) < _patience(rules)
-
-
-def _slope(history: Sequence[Signals], since: int, rules: HealthRules, signal: str) -> float:
-    """By how much a signal grows with each update, over the last `patience`.
-
-    The median of the slopes between all pairs of reports (Theil 1950; Sen 1968), which one odd
-    report does not bend; 0 where there are no two.
-    """
-    start = max(since, history[-1].update - _patience(rules))
-    points = [(s.update, getattr(s, signal)) for s in history if s.update >= start]
-    defined = [(update, value) for update, value in points if value is not None]
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(defined, 2) if a[0] != b[0]]
-    return statistics.median(slopes) if slopes else 0.0
-
-
-def _patience(rules: HealthRules) -> float:
-    """In updates."""
-    return rules.patience * rules.budget
-
-
-def _progress(signals: Signals, rules: HealthRules) -> float:
-    return signals.update / rules.budget
-
-
-def _reach(signals: Signals) -> str:
-    return f"samples reach {signals.extent:.3g} times as far as real data"
-
-
-def _numbers(signals: Signals) -> str:
-    """JS and the mode count stand in every reason, whichever rule spoke."""
-    shown = {
-        "modes": (signals.modes, "{:.1f}"),
-        "JS": (None if signals.js is None else signals.js / LOG_2, "{:.0%} of log 2"),
-        "probe JS": (None if signals.probe_js is None else signals.probe_js / LOG_2, "{:.0%}"),
-        "distance": (signals.distance, "{:.2f}"),
+def _thresholds(rule: str, rules: HealthRules) -> dict[str, float]:
+    """What the rule compared with, by name."""
+    names = {
+        "exploded": ("exploded",),
+        "narrow": ("narrow", "frozen"),
+        "few_modes": ("few_modes", "counted_quality"),
+        "stalled": (),
     }
-    return ", ".join(
-        f"{name} {text.format(value)}" for name, (value, text) in shown.items() if value is not None
-    )
+    found = {name: getattr(rules, name) for name in (*names[rule], "warm_up", "patience")}
+    return {**found, "hopeless": _probability(rules.hopeless)}
+
+
+def _told(last: Signals, rule: str) -> str:
+    match rule:
+        case "exploded":
+            return f"samples reach {last.extent:.3g} times as far as real data"
+        case "narrow":
+            return f"all samples are nearly one ({last.diversity:.0%} of the real spread)"
+        case "few_modes":
+            return f"covers {_modes(last)}"
+    return f"samples stay far from real data (distance {_shown(last.distance)})"
+
+
+def _numbers(last: Signals, rule: str) -> str:
+    """JS and the mode count stand in every reason, whichever rule spoke."""
+    js = {"JS": last.js if last.js is not None else last.joint_js, "probe JS": last.probe_js}
+    found = [f"{name} {_nats(value)}" for name, value in js.items() if value is not None]
+    if rule != "few_modes":  # it has told the modes
+        found.insert(0, _modes(last))
+    if rule != "stalled":  # it has told the distance
+        found.append(f"distance {_shown(last.distance)}")
+    return ", ".join(found)
+
+
+def _modes(last: Signals) -> str:
+    if last.modes is None or last.mode_ratio is None:
+        return "modes not known"
+    if not last.mode_ratio:
+        return "no mode"
+    return f"{last.modes:.1f} of {round(last.modes / last.mode_ratio, 1):g} modes"
+
+
+def _nats(js: float) -> str:
+    return f"{js:.2f} nats ({js / LOG_2:.0%} of log 2)"
+
+
+def _shown(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2f}"
+
+
+def _reports(count: int) -> str:
+    return "1 report" if count == 1 else f"{count} reports"
+
+
+def _percent(probability: float) -> str:
+    return "under 0.1 %" if probability < 0.001 else f"{100 * probability:.1f} %"
+
+
+def _probability(log_odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(min(log_odds, 700.0), -700.0)))

@@ -1,77 +1,70 @@
 """When a trial counts as dead. All times are shares of the trial's budget."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Self
+
+from ganray.health.recovery import RecoveryModel, fitted
+
+DEFAULT_RISK = 0.02
+DOUBTED, TRUSTED = 0.2, 0.4  # share of the healthy trials that ever look as bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRules:
     """Thresholds of the judge; the defaults are those of `risk: 0.02`.
 
+    `hopeless`, `doubted` and `trusted` are log odds of ending healthy. They decide whether a trial
+    is dead; `few_modes` to `exploded` only name what it died of.
+
     Raises:
         ValueError: a value that makes no sense, with its name.
     """
 
     budget: int  # updates of a full trial
-    warm_up: float = 0.15  # before it only divergence counts
-    earliest: float = 0.6  # before it nothing but divergence stops a trial
-    patience: float = 0.3  # how long a trial must look dead without a break
-    few_modes: float = 0.35  # enter: effective modes / those of real data
-    enough_modes: float = 0.6  # exit, and what the trend must be about to reach
+    model: RecoveryModel = field(default_factory=fitted, repr=False)
+    hopeless: float = field(default_factory=lambda: fitted().hopeless(DEFAULT_RISK))
+    doubted: float = field(default_factory=lambda: fitted().hopeless(DOUBTED))  # enter suspicion
+    trusted: float = field(default_factory=lambda: fitted().hopeless(TRUSTED))  # leave it
+    warm_up: float = 0.1  # before it only what is not finite counts
+    patience: float = 0.05  # how long a trial must look hopeless without a break
+    few_modes: float = 0.6  # effective modes / those of real data
+    counted_quality: float = 0.3  # share of good samples from which modes say something
     narrow: float = 0.15  # diversity at which samples are one point, whatever their quality
     frozen: float = 0.01  # all velocity so far, below which G was never set in motion
-    counted_quality: float = 0.3  # share of good samples from which modes say something
-    saturated: float = 0.85  # enter: JS bound / log 2, of D or of the probe
-    separable: float = 0.65  # exit: the same bound, below which the two are hard to tell apart
-    still_far: float = 0.25  # distance, from which saturation is a stall and not just a sharp D
-    progress: float = 0.2  # share of its distance that a trial must lose within `patience`
-    exploded: float = 10.0  # extent of the samples / of real data, all through `patience`
+    exploded: float = 10.0  # extent of the samples / of real data
 
     def __post_init__(self) -> None:
         if self.budget < 1:
             raise ValueError(f"budget must be at least 1 update; got {self.budget}")
-        for name in _SHARES:
+        for name in ("warm_up", "patience", "few_modes", "counted_quality"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be within 0 and 1; got {getattr(self, name)}")
-        for name in ("narrow", "frozen", "still_far", "exploded"):
+        for name in ("narrow", "frozen", "exploded"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}")
-        if self.few_modes > self.enough_modes:
-            raise ValueError(
-                f"few_modes {self.few_modes} must not be above enough_modes {self.enough_modes}"
-            )
-        if self.separable > self.saturated:
-            raise ValueError(
-                f"separable {self.separable} must not be above saturated {self.saturated}"
-            )
+        for lower, upper in (("hopeless", "doubted"), ("doubted", "trusted")):
+            low, high = getattr(self, lower), getattr(self, upper)
+            if math.isnan(low) or math.isnan(high) or low > high:
+                raise ValueError(f"{lower} {low} must not be above {upper} {high}")
 
     @classmethod
-    def for_risk(cls, risk: float, budget: int) -> Self:
-        """Rules for a user's readiness to lose a trial that would have recovered.
-
-        A larger risk judges earlier and waits less. The steps are hand-set and not calibrated yet:
-        `risk` orders the rules, it does not promise a frequency.
+    def for_risk(cls, risk: float, budget: int, model: RecoveryModel | None = None) -> Self:
+        """Rules for the accepted probability of stopping a trial that would have ended healthy.
 
         Args:
             risk: in (0, 1).
             budget: updates of a full trial.
+            model: the estimate of recovery; None: the one that ganray ships.
         """
         if not 0.0 < risk < 1.0:
             raise ValueError(f"risk must be above 0 and below 1; got {risk}")
-        earliest, patience = next(when for bound, when in _BY_RISK.items() if risk <= bound)
-        return cls(budget=budget, earliest=earliest, patience=patience)
-
-
-_SHARES = (
-    *("warm_up", "earliest", "patience", "few_modes", "enough_modes"),
-    *("counted_quality", "saturated", "separable", "progress"),
-)
-
-# risk up to -> (earliest, patience)
-_BY_RISK: dict[float, tuple[float, float]] = {
-    0.01: (0.7, 0.35),
-    0.02: (0.6, 0.3),
-    0.05: (0.45, 0.25),
-    0.1: (0.35, 0.2),
-    1.0: (0.25, 0.15),
-}
+        model = model or fitted()
+        hopeless = model.hopeless(risk)
+        return cls(
+            budget=budget,
+            model=model,
+            hopeless=hopeless,
+            doubted=max(hopeless, model.hopeless(DOUBTED)),
+            trusted=max(hopeless, model.hopeless(TRUSTED)),
+        )

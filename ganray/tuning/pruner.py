@@ -1,8 +1,7 @@
 """An Optuna pruner that stops trials which are dead, by `health.judge`; no Ray needed."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.pruners import (
@@ -65,20 +64,10 @@ class HealthPruner(BasePruner):
         """Why to stop a trial of which the judge says `verdict`, or None."""
         if verdict.state.is_dead:
             return Stop(Outcome(verdict.state), verdict.reason)  # of the same name
-        if self._is_ranked(trial, verdict) and self._then.prune(study, trial):
+        if verdict.state is State.HEALTHY and self._then.prune(study, trial):
             name = type(self._then).__name__
             return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}")
         return None
-
-    def _is_ranked(self, trial: FrozenTrial, verdict: Verdict) -> bool:
-        """Whether a trial is healthy, or suspect for nothing but how far its samples reach.
-
-        Few modes or a saturated D spare a trial the comparison; a far reach alone does not.
-        """
-        if verdict.state is not State.SUSPECT:
-            return verdict.state is State.HEALTHY
-        whatever_the_reach = replace(self.rules, exploded=math.inf)
-        return judge(signals_of(trial), whatever_the_reach).state is State.HEALTHY
 
 
 def record_signals(trial: Trial, signals: Signals, verdict: Verdict | None = None) -> None:

@@ -97,6 +97,7 @@ def test_directions_are_those_that_a_reader_expects():
         "mode_ratio",
         "modes_covered",
         "high_quality",
+        "sharpness",
         "class_accuracy",
         "condition_accuracy",
         "precision",
