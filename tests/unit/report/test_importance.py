@@ -11,7 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ganray.report.importance import Finding, find_importances, importance_figure, to_csv
+from ganray.report.importance import Finding, _best, find_importances, importance_figure, to_csv
 from ganray.spec.models import SweepSpec
 from ganray.tuning.importance import Importance
 from tests.conftest import small_spec
@@ -56,12 +56,12 @@ def test_failing_and_quality_are_different_questions(spec: SweepSpec) -> None:
     assert failing.unknown == quality.unknown == ""
 
 
-def test_the_best_are_the_largest_where_more_is_better(spec: SweepSpec) -> None:
-    frame = summary([{**t, "objective": -t["objective"]} for t in planted(90)])
-    frame.attrs["direction"] = "max"
-    quality = find_importances(frame, spec, resamples=10)[1]
-    assert quality.importances[0].parameter == "loss"
-    assert quality.importances[0].low > 0.1
+@pytest.mark.parametrize(("direction", "good"), [("min", [0, 2]), ("max", [1, 4])])
+def test_the_best_third_is_by_the_direction_of_the_objective(
+    direction: str, good: list[int]
+) -> None:
+    trials = [{"objective": value} for value in (0.1, 0.9, 0.2, 0.5, 0.8, 0.6)]
+    assert _best(trials, direction) == [index in good for index in range(6)]
 
 
 @pytest.mark.parametrize(
