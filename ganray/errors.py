@@ -9,7 +9,7 @@ GanrayError
 ├── CheckpointError      a checkpoint cannot be read or used as asked (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
-└── TrackingError        the tracking store cannot be read (exit code 1)
+└── TrackingError        the tracking store cannot be read or added to (exit code 1)
 
 A trial that diverges, crashes or is stopped raises none of these: how a trial ends is a result,
 recorded as its `Outcome`.
@@ -84,4 +84,4 @@ class OutputError(GanrayError):
 
 
 class TrackingError(GanrayError):
-    """The tracking store cannot be read."""
+    """The tracking store cannot be read or added to."""

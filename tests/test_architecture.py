@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "ray", "mlflow", "pandas", "optuna")
+HEAVY = ("torch", "ray", "mlflow", "pandas", "optuna", "matplotlib")
 CASES = {
     "import ganray": ("import ganray", HEAVY),
     "ganray.load_sweep": ("import ganray; ganray.load_sweep", HEAVY),
@@ -17,6 +17,10 @@ CASES = {
         (*HEAVY, "numpy", "pydantic", "sklearn", "scipy", "ruamel", "rich", "typer"),
     ),
     "the summary": ("import ganray.summary", ("torch", "ray", "optuna", "mlflow")),
+    "the figures": (
+        "import ganray.report.collapse_map, ganray.report.importance",
+        ("torch", "ray", "mlflow"),
+    ),
     "reading": ("import ganray.tracking.reader", HEAVY),
     "recording": ("import ganray.tracking.mlflow_recorder", HEAVY),
     "training": (

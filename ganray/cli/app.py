@@ -84,6 +84,7 @@ def run(
     from rich.console import Console
 
     from ganray.cli.live import open_board
+    from ganray.cli.reporting import record_figures
     from ganray.cli.tables import print_summary
     from ganray.spec.load import load_sweep
     from ganray.tracking.store import tracking_uri as store
@@ -106,6 +107,7 @@ def run(
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
     print_summary(spec.name, uri)
+    record_figures(spec, uri, console)
     console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {uri}", highlight=False)
     if result.cancelled or result.reason is not None:
         raise typer.Exit(1)
@@ -192,6 +194,18 @@ def summary(
         print_summary(name, tracking_uri)
     else:
         raise typer.BadParameter("a file takes csv, json or parquet", param_hint="--format")
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    output: Annotated[Path, typer.Option(help="Folder for the figures; made if need be.")],
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Draw which settings of a sweep fail and which matter, from MLflow alone."""
+    from ganray.cli.reporting import print_report
+
+    print_report(name, tracking_uri, output)
 
 
 @app.command()

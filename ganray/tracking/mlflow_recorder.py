@@ -175,7 +175,7 @@ class _Writer:
             else client.create_experiment(self._experiment, tags=schema.EXPERIMENT_TAGS)
         )
         self._parent = self._find() or self._create_parent(sweep)
-        client.log_text(self._parent, sweep.sweep_file, "sweep.yaml")
+        client.log_text(self._parent, sweep.sweep_file, schema.SWEEP_FILE)
         client.log_dict(self._parent, dict(sweep.environment), "environment.json")
         self._log_params(self._parent, sweep.params)
 

@@ -1,9 +1,10 @@
 """Reads sweeps back from MLflow, with the types that they had."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganray.errors import GanrayError, TrackingError, UnknownSweepError
@@ -56,9 +57,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         TrackingError: the store cannot be read.
     """
     with _reading(uri) as client:
-        parent = next(_search(client, name, {schema.KIND: "sweep"}), None)  # the latest
-        if parent is None:
-            raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
+        parent = _parent(client, name, uri)
         runs = _search(client, name, {schema.PARENT: parent.info.run_id})
         trials = [_row(run) for run in runs]
     direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
@@ -91,6 +90,30 @@ def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]
             yield from (reports[update] for update in sorted(reports))
 
 
+def fetch_sweep_file(name: str, folder: Path, uri: str | None = None) -> Path:
+    """Copy the file that a sweep was run from, as it was recorded, into a folder.
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `fetch_sweep`.
+    """
+    with _reading(uri) as client:
+        run_id = _parent(client, name, uri).info.run_id
+        return Path(client.download_artifacts(run_id, schema.SWEEP_FILE, str(folder)))
+
+
+def add_files(name: str, files: Iterable[Path], uri: str | None = None) -> None:
+    """Add files to a sweep's own run, which may have ended.
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `fetch_sweep`; the latter also if it cannot be
+            added to.
+    """
+    with _reading(uri) as client:
+        run_id = _parent(client, name, uri).info.run_id
+        for file in files:
+            client.log_artifact(run_id, str(file))
+
+
 @contextmanager
 def _reading(uri: str | None) -> Iterator["MlflowClient"]:
     """A client whose failures are told as what they mean to a reader."""
@@ -103,6 +126,14 @@ def _reading(uri: str | None) -> Iterator["MlflowClient"]:
         raise
     except Exception as error:
         raise TrackingError(f"the tracking store {store} cannot be read: {error}") from error
+
+
+def _parent(client: "MlflowClient", name: str, uri: str | None) -> "Run":
+    """The run of a sweep itself, the latest of that name."""
+    parent = next(_search(client, name, {schema.KIND: "sweep"}), None)
+    if parent is None:
+        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
+    return parent
 
 
 def _search(client: "MlflowClient", name: str, tags: dict[str, str]) -> Iterator["Run"]:

@@ -19,6 +19,7 @@ AUDITED: Final = "ganray.audited"
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
+SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifact
 PARENT: Final = "mlflow.parentRunId"
 NOTE: Final = "mlflow.note.content"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,19 @@ def suggest(trial: Trial, spec: SweepSpec) -> Params:
     for name, distribution in distributions(spec).items():
         if _applies(spec, name, params):
             params[name] = _suggest(trial, name, distribution)
+    return params
+
+
+def applicable(spec: SweepSpec, values: Mapping[str, Any]) -> Params:
+    """Of a trial's parameters, the searched ones that applied to it, with values of the space.
+
+    What did not apply stands in a trial's record with its default.
+    """
+    entries = spec.search.space.entries
+    params: Params = {}
+    for name in order(entries):
+        if name in values and entries[name].admits(values[name]) and _applies(spec, name, params):
+            params[name] = values[name]
     return params
 
 

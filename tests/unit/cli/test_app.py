@@ -51,6 +51,7 @@ OPTIONS = {
     "train": ["--trial", "--name", "--set", "--storage", "--output", "--json"],
     "sample": ["--output", "--trial", "-n", "--seed", "--label", "--checkpoint", "--tracking-uri"],
     "summary": ["--format", "--output", "--tracking-uri"],
+    "report": ["--output", "--tracking-uri"],
     "ui": ["--tracking-uri", "--port"],
 }
 

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from ganray.errors import TrackingError, UnknownSweepError
 from ganray.tracking import reader
-from ganray.tracking.reader import fetch_history, fetch_sweep
+from ganray.tracking.reader import add_files, fetch_history, fetch_sweep, fetch_sweep_file
 from ganray.tracking.store import tracking_uri
 from ganray.trial import TrialConfig
 from tests.conftest import RECORDED, signals_at
@@ -142,3 +142,25 @@ def test_reading_makes_no_store(here: Path) -> None:
     with pytest.raises((UnknownSweepError, TrackingError), match=r"none\.db"):
         fetch_sweep("recorded", f"sqlite:///{here}/none.db")
     assert list(here.iterdir()) == []
+
+
+def test_file_of_a_sweep_comes_back_as_it_was_recorded(recorded: str, here: Path) -> None:
+    path = fetch_sweep_file("recorded", here, recorded)
+    assert path.parent == here
+    assert path.read_text() == "name: recorded\n"
+    with pytest.raises(UnknownSweepError, match=r"^no sweep named 'nope' is recorded in sqlite:"):
+        fetch_sweep_file("nope", here, recorded)
+
+
+def test_files_are_added_to_the_sweep_itself(store: str, here: Path) -> None:
+    client = MlflowClient(store)
+    tags = {"ganray.kind": "sweep", "ganray.sweep": "mine"}
+    run_id = client.create_run(client.create_experiment("ganray"), tags=tags).info.run_id
+    client.set_terminated(run_id)
+    for name in ("a.png", "b.csv"):
+        (here / name).write_text(name)
+    add_files("mine", [here / "a.png", here / "b.csv"], store)
+    assert [file.path for file in client.list_artifacts(run_id)] == ["a.png", "b.csv"]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    with pytest.raises(UnknownSweepError, match=r"^no sweep named 'nope' is recorded in sqlite:"):
+        add_files("nope", [], store)

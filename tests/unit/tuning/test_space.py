@@ -18,6 +18,7 @@ from ganray.spec.models import SweepSpec
 from ganray.trial import Outcome
 from ganray.tuning.space import (
     _at,
+    applicable,
     distributions,
     fixed_point,
     grid_points,
@@ -384,3 +385,19 @@ def test_points_of_the_sequence_follow_the_first_ones() -> None:
 def test_samplers_that_learn_choose_by_themselves_after_the_first_points() -> None:
     spec = sweep(RATES, "tpe", first=[{"d_lr": 1e-3}])
     assert next(n for n in count() if fixed_point(spec, n) is None) == 1
+
+
+def test_what_applied_to_a_trial_is_told_from_its_record(tmp_path: Path) -> None:
+    space = {
+        "loss": ["wgan", "hinge"],
+        "weight_clip": {"low": 0.001, "high": 1.0, "when": {"loss": ["wgan"]}},
+        "d_grad_clip": [None, 1.0],
+    }
+    spec = small_spec(tmp_path, search={"space": space})
+    whole = {"loss": "wgan", "weight_clip": 0.5, "d_grad_clip": None, "beta1": 0.5}
+    assert applicable(spec, whole) == {"loss": "wgan", "weight_clip": 0.5, "d_grad_clip": None}
+    unused = {**whole, "loss": "hinge"}
+    assert applicable(spec, unused) == {"loss": "hinge", "d_grad_clip": None}
+    outside = {**whole, "weight_clip": 2.0, "d_grad_clip": 3.0}
+    assert applicable(spec, outside) == {"loss": "wgan"}
+    assert applicable(spec, {**whole, "weight_clip": None}) == {"loss": "wgan", "d_grad_clip": None}

@@ -1,0 +1,190 @@
+"""The figures of a recorded sweep: where they are written, and what becomes of a sweep without."""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from ganray.report import collapse_map
+from ganray.spec.load import dump_sweep
+from ganray.spec.models import SweepSpec
+from ganray.tracking import mlflow_recorder
+from ganray.tracking.recorder import TrialRecord
+from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
+from ganray.tuning import driver
+from ganray.tuning.driver import SweepResult
+from tests.conftest import Answer, signals_at, small_spec, sweep_record
+
+Program = Callable[..., Answer]
+
+FILES = ["collapse_map.png", "importance.csv", "importance.png"]
+SPACE = {"loss": ["hinge", "lsgan"], "d_steps": [1, 2]}
+
+
+@pytest.fixture(scope="module")
+def reported(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a store with `enough`, 24 trials that fail by their loss, and `few`, 19."""
+    folder = tmp_path_factory.mktemp("reported")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+        for name, trials in (("enough", 24), ("few", 19)):
+            spec = small_spec(folder, name=name, search={"space": SPACE})
+            record(mlflow_recorder.MlflowRecorder(uri, "ganray"), spec, trials)
+    return uri
+
+
+def record(recorder: mlflow_recorder.MlflowRecorder, spec: SweepSpec, trials: int) -> None:
+    recorder.start_sweep(
+        sweep_record(
+            name=spec.name,
+            study_id=spec.name,
+            sweep_file=dump_sweep(spec),
+            searched=tuple(spec.search.space.entries),
+        )
+    )
+    for number in range(trials):
+        settings = {"loss": SPACE["loss"][number % 2], "d_steps": 1 + number // 2 % 2}
+        params = {**asdict(TrialConfig()), **settings}
+        recorder.start_trial(TrialRecord(number=number, params=params, searched=settings))
+        outcome = Outcome.COLLAPSED if settings["loss"] == "hinge" else Outcome.COMPLETED
+        signals = signals_at(100, distance=0.1, mode_ratio=1.0)
+        recorder.report(number, signals, Verdict(State.HEALTHY))
+        recorder.end_trial(Ending(number=number, outcome=outcome, objective=0.1, history=[signals]))
+    recorder.end_sweep({}, cancelled=False)
+    recorder.close()
+
+
+@pytest.fixture
+def own(reported: str, here: Path) -> Iterator[str]:
+    """The same store, to be written to: its artifacts are beside the first one, and are removed."""
+    shutil.copy(reported.removeprefix("sqlite:///"), here / "mlflow.db")
+    uri = f"sqlite:///{here / 'mlflow.db'}"
+    yield uri
+    for name in ("enough", "few"):
+        for file in artifacts(uri, name) & set(FILES):
+            (folder_of(uri, name) / file).unlink()
+
+
+def parent(uri: str, name: str) -> Any:
+    where = f"tags.`ganray.sweep` = '{name}' and tags.`ganray.kind` = 'sweep'"
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()], where)
+    return run
+
+
+def artifacts(uri: str, name: str) -> set[str]:
+    return {file.path for file in MlflowClient(uri).list_artifacts(parent(uri, name).info.run_id)}
+
+
+def folder_of(uri: str, name: str) -> Path:
+    return Path(parent(uri, name).info.artifact_uri.removeprefix("file://"))
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def test_report_writes_the_figures_and_prints_where(
+    reported: str, here: Path, ganray: Program
+) -> None:
+    answer = ganray("report", "enough", "--output", "a/b", "--tracking-uri", reported)
+    assert answer.code == 0
+    assert sorted(answer.out.splitlines()) == [f"a/b/{file}" for file in FILES]
+    assert answer.err == "What decides quality cannot be told: 12 trials are too few: it takes 20\n"
+    for file in ("collapse_map.png", "importance.png"):
+        assert Image.open(here / "a" / "b" / file).width > 500
+    with (here / "a" / "b" / "importance.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(row["question"], row["parameter"]) for row in rows] == [
+        ("failing", "loss"),
+        ("failing", "d_steps"),
+    ]
+    assert float(rows[0]["importance"]) > 0.9
+
+
+def test_report_of_few_trials_has_its_map_and_says_what_cannot_be_told(
+    reported: str, here: Path, ganray: Program
+) -> None:
+    answer = ganray("report", "few", "--output", "out", "--tracking-uri", reported)
+    assert answer.code == 0
+    assert "What decides failing cannot be told: 19 trials are too few" in answer.err
+    assert sorted(path.name for path in (here / "out").iterdir()) == FILES
+    assert (here / "out" / "importance.csv").read_text().count("\n") == 1
+
+
+def test_report_needs_a_folder(ganray: Program) -> None:
+    answer = ganray("report", "enough")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--output" in answer.err
+
+
+def test_report_says_what_it_lacks(reported: str, here: Path, ganray: Program) -> None:
+    answer = ganray("report", "nope", "--output", "out", "--tracking-uri", reported)
+    assert answer == (2, "", f"ganray: no sweep named 'nope' is recorded in {reported}\n")
+    (here / "file").touch()
+    answer = ganray("report", "few", "--output", "file", "--tracking-uri", reported)
+    assert answer == (2, "", "ganray: file cannot be written: File exists\n")
+
+
+# --- run ------------------------------------------------------------------------------------------
+
+FILE = """\
+name: enough
+data: {name: ring, train_size: 200}
+networks: {name: mlp, width: 8, depth: 1}
+search: {sampler: random, trials: 3, space: {loss: [hinge, lsgan], d_steps: [1, 2]}}
+budget: {updates: 20, reports: 2}
+"""
+
+
+@pytest.fixture
+def run(here: Path, own: str, ganray: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """`ganray run` of a sweep that is recorded already; only the running is left out."""
+    (here / "s.yaml").write_text(FILE)
+
+    def fake(spec: SweepSpec, recorders: Any) -> SweepResult:
+        for recorder in recorders:
+            recorder.close()
+        return SweepResult(spec.name, {}, cancelled=False)
+
+    monkeypatch.setattr(driver, "run_sweep", fake)
+    return lambda name: ganray("run", "s.yaml", "--name", name, "--tracking-uri", own)
+
+
+def test_run_adds_the_figures_to_the_run_of_the_sweep(run: Program, own: str) -> None:
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json"}
+    answer = run("enough")
+    assert answer.code == 0
+    assert "missing" not in answer.err
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", *FILES}
+    assert parent(own, "enough").info.status == "FINISHED"  # as before
+
+
+def test_run_of_few_trials_adds_nothing(run: Program, own: str) -> None:
+    answer = run("few")
+    assert answer.code == 0
+    assert "missing" not in answer.err
+    assert artifacts(own, "few") == {"sweep.yaml", "environment.json"}
+
+
+def test_figures_that_cannot_be_drawn_do_not_fail_the_sweep(
+    run: Program, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no [font] at all")
+
+    monkeypatch.setattr(collapse_map, "collapse_map", broken)
+    answer = run("enough")
+    assert answer.code == 0
+    assert answer.out.startswith("enough: 24 trials")
+    told = "The figures of the sweep are missing: RuntimeError: no [font] at all\n"
+    assert told in answer.err
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json"}
