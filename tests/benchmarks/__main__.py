@@ -2,7 +2,7 @@
 
 make bench                            all but fgan, a few minutes
 python -m tests.benchmarks sweep      the sweep alone; --runs N for medians of N
-python -m tests.benchmarks measure    what measuring costs
+python -m tests.benchmarks measure    what measuring costs, by signal
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
 python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn, beside the best
                                       ones; ten minutes, so only when asked for; --updates N
@@ -20,10 +20,8 @@ from pathlib import Path
 
 import torch
 
-from ganray.data.registry import load_dataset
-from ganray.spec.load import parse_sweep
-from ganray.tuning.session import Session, Workbench
 from tests.benchmarks.fgan import UPDATES, fgan
+from tests.benchmarks.measure import measure
 from tests.benchmarks.step import step
 
 HERE = Path(__file__).parent
@@ -65,33 +63,6 @@ def _timed(way: str, command: list[str]) -> float:
         raise SystemExit(f"{way} failed:\n{done.stderr[-3000:]}")
     print(f"  {way}: {seconds:.1f} s", flush=True)
     return seconds
-
-
-def measure(runs: int) -> None:
-    """The seconds spent measuring, beside those spent training, at the default cadence."""
-    print("\nmeasuring / training, 40 reports over 10,000 updates, one thread")
-    for data, width in (("gaussian-1d", 128), ("ring", 128), ("grid", 128), ("digits", 256)):
-        spec = parse_sweep(
-            {
-                "name": "measure",
-                "data": {"name": data},
-                "networks": {"name": "mlp", "width": width},
-                "search": {"space": {"loss": ["hinge"]}},
-            }
-        )
-        workbench = Workbench(spec, load_dataset(spec.data.model_dump()), "cpu")
-        shares = [_share(Session(workbench, spec.trial_config(n, {}))) for n in range(runs)]
-        print(
-            f"  {data:12} {statistics.median(shares):.1%}  ({min(shares):.1%} … {max(shares):.1%})"
-        )
-
-
-def _share(session: Session) -> float:
-    spent = 0.0
-    while not session.done:
-        signals = session.next_report()
-        spent += signals.measure_seconds or 0.0
-    return spent / signals.seconds
 
 
 BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
