@@ -212,7 +212,7 @@ def report(
 def replay(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Sweeps, or .parquet files that --save wrote."),
+        typer.Argument(metavar="NAME", help="Sweeps, or .parquet files that --save wrote."),
     ],
     policy: Annotated[
         list[str] | None,

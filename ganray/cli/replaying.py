@@ -105,9 +105,10 @@ def show(comparison: Comparison) -> None:
 
 
 _LEGEND = (
-    "% of healthy, of top and of bad trials that are stopped (95 % interval); % of updates saved,\n"
-    "net of measuring; at which share of the budget bad trials are stopped (median); best objective\n"
-    f"less that without pruning, at the compute of {SIZES[0]} and {SIZES[1]} full trials (median)."
+    "Columns: % of healthy, top and bad trials that are stopped (95 % interval);\n"
+    "% of the updates saved, net of measuring; share of the budget at which bad\n"
+    "trials are stopped (median); best objective less that without pruning, at the\n"
+    f"compute of {SIZES[0]} and {SIZES[1]} full trials (median)."
 )
 
 
@@ -142,7 +143,7 @@ def _cells(evaluation: Evaluation, regrets: Sequence[Regret]) -> list[str]:
         _net(savings["bad_updates"]),
         _net(savings["all_updates"]),
         _percent(evaluation.median_stop),
-        *([f"{_no_minus_zero(regret.median):+.3f}" for regret in regrets] or ["–"] * len(SIZES)),
+        *([_signed(regret.median) for regret in regrets] or ["–"] * len(SIZES)),
     ]
 
 
@@ -158,11 +159,11 @@ def _net(saving: Saving | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{_no_minus_zero(100 * share, 0):.0f}"
+    return "–" if share is None else f"{round(100 * share) + 0}"  # + 0: no minus zero
 
 
-def _no_minus_zero(value: float, digits: int = 3) -> float:
-    return round(value, digits) + 0.0
+def _signed(value: float) -> str:
+    return f"{value:+.2g}" if value else "0"
 
 
 def _lost(comparison: Comparison) -> list[str]:

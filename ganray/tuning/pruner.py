@@ -25,7 +25,7 @@ from ganray.spec.models import Prune
 from ganray.trial import Outcome, Signals, State, Verdict
 
 _REPORT = "report:"
-PATIENCE = 4  # reports without a new best, for `patient`: a tenth of the default 40
+PATIENCE = 4  # reports that `patient` grants a trial: a tenth of the default 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,17 @@ def signals_of(trial: FrozenTrial) -> list[Signals]:
     return [Signals.from_dict(trial.user_attrs[key]) for key in keys]
 
 
-def make_pruner(prune: Prune, budget: int) -> HealthPruner:
+def make_pruner(prune: Prune, budget: int, then: BasePruner | None = None) -> HealthPruner:
     """The pruner that a sweep file asks for.
 
     Args:
         prune: that part of the file.
         budget: updates of a full trial.
+        then: in place of the stock pruner that the file names.
     """
     rules = HealthRules.for_risk(prune.risk or DEFAULT_RISK, budget)
-    stock = _stock_pruner(prune.then, budget)
-    return HealthPruner(rules, stock, stops_dead=prune.risk is not None)
+    then = then or _stock_pruner(prune.then, budget)
+    return HealthPruner(rules, then, stops_dead=prune.risk is not None)
 
 
 def _stock_pruner(name: str, budget: int) -> BasePruner | None:
@@ -125,7 +126,7 @@ def _stock_pruner(name: str, budget: int) -> BasePruner | None:
 
 
 def patient(wrapped: BasePruner) -> BasePruner:
-    """Asks another pruner only about trials that have had no new best for `PATIENCE` reports."""
+    """Asks another pruner only about trials that have stayed short of their best for a while."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PatientPruner(wrapped, patience=PATIENCE)

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import optuna
+from optuna import pruners
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -13,18 +15,42 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.study import Study, StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ganray.spec.models import Prune
 from ganray.trial import Outcome, Signals, Verdict
 from ganray.tuning.objective import final_objective
-from ganray.tuning.pruner import HealthPruner, make_pruner, patient, record_signals, wilcoxon
+from ganray.tuning.pruner import HealthPruner, make_pruner, patient, record_signals
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.policies import Stopped
 
 PERCENTILE = 25.0  # Optuna has no default for it; ours
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class WilcoxonPruner(pruners.WilcoxonPruner):
+    """Optuna's, which answers the same question once: its test takes a millisecond."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__()
+        self._answers: dict[object, bool] = {}
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """As Optuna's: it looks at nothing but the values of this trial and of the best one."""
+        try:
+            best = study.best_trial.intermediate_values
+        except ValueError:  # there is none yet
+            return False
+        values = trial.intermediate_values.items()
+        if all(best.get(step) == value for step, value in values):
+            return False  # the best trial drawn again: no worse, by a test that takes a second
+        question = (tuple(values), tuple(best.items()), study.direction)
+        if question not in self._answers:
+            self._answers[question] = super().prune(study, trial)
+        return self._answers[question]
 
 
 class Stock:
@@ -36,13 +62,21 @@ class Stock:
     def __init__(self, name: str) -> None:
         self.name = name
         self._make = STOCK[name]
+        self._pruners: dict[tuple[int, int], BasePruner] = {}
 
     def decide(self, histories: Iterable[History], seed: int = 0) -> Iterator[Stopped | None]:
         """See `Policy`."""
         study: Study | None = None
         for history in histories:
-            study = study or _study(history, self._make(history), seed)
+            study = study or _study(history, self._pruner(history), seed)
             yield _replay(study, history, self._ask)
+
+    def _pruner(self, history: History) -> BasePruner:
+        """What a pruner keeps depends on nothing but the budget and the first report."""
+        key = (history.budget, _first_report(history))
+        if key not in self._pruners:
+            self._pruners[key] = self._make(history)
+        return self._pruners[key]
 
     def _ask(self, study: Study, trial: Trial, history: History, index: int) -> Stopped | None:
         if not _report(trial, history, index) or not trial.should_prune():
@@ -62,12 +96,15 @@ class Filed:
         self._prune = prune
         # by identity, kept alive beside it: resampled sweeps hold the same histories many times
         self._verdicts: dict[int, tuple[History, list[Verdict]]] = {}
+        self._then = WilcoxonPruner() if prune.then == "wilcoxon" else None
 
     def decide(self, histories: Iterable[History], seed: int = 0) -> Iterator[Stopped | None]:
         """See `Policy`."""
         study: Study | None = None
         for history in histories:
-            study = study or _study(history, make_pruner(self._prune, history.budget), seed)
+            study = study or _study(
+                history, make_pruner(self._prune, history.budget, self._then), seed
+            )
             yield _replay(study, history, self._ask)
 
     def _ask(self, study: Study, trial: Trial, history: History, index: int) -> Stopped | None:
@@ -144,5 +181,5 @@ STOCK: dict[str, Callable[[History], BasePruner]] = {
     "successive_halving": lambda h: SuccessiveHalvingPruner(min_resource=_first_report(h)),
     "hyperband": lambda h: HyperbandPruner(min_resource=_first_report(h), max_resource=h.budget),
     "patient": lambda _: patient(MedianPruner()),
-    "wilcoxon": lambda _: wilcoxon(),
+    "wilcoxon": lambda _: WilcoxonPruner(),
 }
