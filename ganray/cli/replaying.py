@@ -78,7 +78,7 @@ def write(comparison: Comparison, folder: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    from ganray.tuning.replay.figure import draw  # matplotlib takes a second
+    from ganray.report.replay import draw  # matplotlib takes a second
 
     contents = {
         "replay.json": (json.dumps(as_json(comparison), indent=1) + "\n").encode(),

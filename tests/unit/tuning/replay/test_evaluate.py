@@ -4,18 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ganray.trial import Outcome
 from ganray.tuning.replay.catalogue import BUILT_IN, make_policies
 from ganray.tuning.replay.compare import Comparison, compare
 from ganray.tuning.replay.evaluate import Evaluation, bounds_note, evaluate
 from ganray.tuning.replay.export import as_csv, as_json
-from ganray.tuning.replay.figure import draw
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.intervals import bootstrap_ratio, cluster_weights, wilson
 from ganray.tuning.replay.policies import Stopped
@@ -291,24 +288,11 @@ def test_csv_has_a_row_for_each_stop(compared: Comparison) -> None:
     }
 
 
-def test_figure_is_a_picture_whatever_there_is_to_show(compared: Comparison) -> None:
-    def colours(comparison: Comparison) -> int:
-        image = Image.open(io.BytesIO(draw(comparison)))
-        assert image.format == "PNG"
-        assert min(image.size) > 500
-        return len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0))
-
-    full = colours(compared)
-    histories: list[Any] = [past(0, [GOOD] * 10), past(1, [DEAD] * 3)]
-    assert colours(compare(make_policies(["none"], histories), histories, 1)) < full
-
-
 def test_unknown_alone_can_be_compared() -> None:
     histories = [past(i, [DEAD] * 4) for i in range(3)]
     found = compare(make_policies([], histories), histories, resamples=2)
     assert found.truth["unknown"] == 3
     assert found.regrets == [[]] * len(BUILT_IN)
-    draw(found)
     json.dumps(as_json(found), allow_nan=False)
 
 

@@ -1,13 +1,17 @@
 """Each policy on histories that are rigged for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ganray.errors import SpecError
-from ganray.trial import LOG_2
+from ganray.health.judge import judge
+from ganray.health.rules import HealthRules
+from ganray.trial import LOG_2, Signals, State, Verdict
+from ganray.tuning import pruner
+from ganray.tuning.replay import alone
 from ganray.tuning.replay.catalogue import BUILT_IN, decide, make_policies
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.policies import Stopped
@@ -17,6 +21,23 @@ GOOD = {"distance": 0.1, "modes": 8.0, "mode_ratio": 1.0, "high_quality": 0.9, "
 ONE_MODE = {"distance": 0.8, "modes": 1.0, "mode_ratio": 0.125, "high_quality": 0.9, "js": 0.3}
 NOT_FINITE = {"nonfinite": "loss of D"}
 SATURATED = {**GOOD, "js": 0.88 * LOG_2}
+
+
+RISKS = (0.01, 0.02, 0.05, 0.1)
+
+
+@pytest.fixture
+def plain_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that finds few modes dead after four reports at the largest risk, later at others."""
+
+    def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
+        milder = [HealthRules.for_risk(risk, rules.budget).hopeless for risk in RISKS]
+        reports = 3 + sum(rules.hopeless <= hopeless for hopeless in milder)
+        dead = len(history) >= reports and history[-1].mode_ratio < 0.35
+        return Verdict(State.COLLAPSED, "why", "few_modes") if dead else Verdict(State.HEALTHY)
+
+    monkeypatch.setattr(alone, "judge", judge)
+    monkeypatch.setattr(pruner, "judge", judge)
 
 
 def stops(policy: str, histories: list[History]) -> list[Stopped | None]:
@@ -61,17 +82,26 @@ def test_rule_needs_three_reports_in_a_row(
         assert stop.rule == policy
 
 
+@pytest.mark.usefixtures("plain_judge")
 def test_judge_stops_the_dead_and_a_larger_risk_does_so_earlier() -> None:
     histories = [past(0, [ONE_MODE] * 10), past(1, [GOOD] * 10)]
-    found = [at(f"ganray-{risk}", histories) for risk in (0.01, 0.02, 0.05, 0.1)]
+    found = [at(f"ganray-{risk}", histories) for risk in RISKS]
     assert all(healthy is None for _, healthy in found)
     when = [dead for dead, _ in found]
     assert None not in when
     assert when == sorted(when, reverse=True)
-    assert when[0] > when[-1]
-    stop = stops("ganray-0.02", histories)[0]
-    assert (stop.outcome, bool(stop.rule)) == ("collapsed", True)
-    assert "few modes" in stop.reason
+    assert when[0] > when[-1] == 3
+    stop = stops("ganray-0.1", histories)[0]
+    assert stop == Stopped(3, "collapsed", "why", "few_modes")
+
+
+def test_judge_decides_by_the_reports_until_then() -> None:
+    reports = [{**ONE_MODE, "distance": 1.8, "js": 0.69, "probe_js": 0.69}] * 10
+    history = past(0, reports)
+    (index,) = at("ganray-0.1", [history])
+    rules = HealthRules.for_risk(0.1, history.budget)
+    dead = [judge(history.reports[: i + 1], rules).state.is_dead for i in range(10)]
+    assert index == (dead.index(True) if True in dead else None)
 
 
 @pytest.mark.parametrize("policy", BUILT_IN)
@@ -144,6 +174,7 @@ def test_best_trial_drawn_again_is_not_worse_than_itself() -> None:
     assert at("wilcoxon", [best, past(1, [{}] * 10), best]) == [None, None, None]
 
 
+@pytest.mark.usefixtures("plain_judge")
 def test_random_stops_as_many_trials_at_the_same_times_as_the_judge() -> None:
     histories = [past(i, [ONE_MODE if i % 3 == 0 else GOOD] * 10) for i in range(12)]
     judged = [i for i in at("ganray-0.02", histories) if i is not None]
@@ -171,11 +202,12 @@ def filed(tmp_path: Path) -> Callable[[str], str]:
 LATE = {**GOOD, "distance": 0.5}
 
 
+@pytest.mark.usefixtures("plain_judge")
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("{risk: 0.02, then: none}", [None, ("collapsed", 5)]),
-        ("prune: {risk: 0.02, then: median}", [("median", 4), ("collapsed", 5)]),
+        ("{risk: 0.1, then: none}", [None, ("few_modes", 3)]),
+        ("prune: {risk: 0.1, then: median}", [("median", 4), ("few_modes", 3)]),
         ("prune: {risk: null, then: median}", [("median", 4), ("median", 4)]),
         ("{risk: null, then: wilcoxon}", [("wilcoxon", 3), ("wilcoxon", 3)]),
         ("prune: null", [None, None]),
@@ -192,7 +224,7 @@ def test_policy_file_is_replayed_as_a_sweep_would_have_run(
         if expected and expected[0] in ("median", "wilcoxon"):
             assert (stop.rule, stop.outcome) == (expected[0], "outranked")
         elif expected:
-            assert stop.outcome == expected[0]
+            assert (stop.rule, stop.outcome) == (expected[0], "collapsed")
 
 
 def test_same_histories_again_are_decided_alike(filed: Callable[[str], str]) -> None:
