@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
 from ganray.tracking.recorder import SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, State, TrialConfig, Verdict
+
+if TYPE_CHECKING:
+    from ganray.tuning.replay.histories import History
 
 # the same examples everywhere, so that a failure on one machine is a failure on every machine
 settings.register_profile("ganray", deadline=None, derandomize=True, max_examples=50)
@@ -83,6 +86,26 @@ def signals_at(update: int, **values: Any) -> Signals:
         "seconds": update / 1_000,
     }
     return Signals(update=update, **{**counters, **values})
+
+
+def past(number: int, values: list[dict[str, Any]], **changes: Any) -> "History":
+    """A recorded trial of ten reports, every 100 updates of 1,000, if it was not cut short."""
+    from ganray.tuning.replay.histories import History
+
+    plain: dict[str, Any] = {
+        "source": "ring-1",
+        "data": "ring",
+        "number": number,
+        "config": {"loss": "hinge", "d_lr": 0.001 * (number + 1), "seed": number},
+        "searched": ("loss", "d_lr"),
+        "budget": 1_000,
+        "metric": "distance",
+        "direction": "min",
+        "outcome": Outcome.COMPLETED,
+        "reason": "the full budget",
+        "reports": tuple(signals_at(100 * (i + 1), **v) for i, v in enumerate(values)),
+    }
+    return History(**{**plain, **changes})
 
 
 def sweep_record(**changes: Any) -> SweepRecord:
@@ -177,6 +200,7 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
         updates=20,
         trials=len(trials),
         gpus_per_trial=0.5,
+        params={"data.name": "ring", "budget.updates": 20},
     )
     recorder.start_sweep(sweep)
     for number in sorted(trials, reverse=True):

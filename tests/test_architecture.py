@@ -27,6 +27,7 @@ CASES = {
         "import ganray.gan.trainer, ganray.health.measure",
         ("ray", "optuna", "mlflow", "pandas", "sklearn", "pydantic", "ruamel", "rich", "typer"),
     ),
+    "replaying": ("import ganray.tuning.replay.compare", ("ray", "mlflow", "torch", "pandas")),
     "the study": ("import ganray.tuning.study", ("ray", "mlflow", "torch")),
 }
 
@@ -47,17 +48,18 @@ def test_nothing_is_loaded_that_is_not_needed(case: str) -> None:
     assert found & set(unwanted) == set()
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("command", ["run", "replay"])
+def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         "import sys\n"
         "from ganray.cli.app import main\n"
-        "sys.argv = ['ganray', 'run', '--help']\n"
+        f"sys.argv = ['ganray', '{command}', '--help']\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert end.code == 0"
     )
     found = loaded_by(code)
     assert {"ganray", "typer"} <= found
-    assert found & {*HEAVY, "numpy", "ruamel"} == set()
+    assert found & {*HEAVY, "numpy", "ruamel", "matplotlib"} == set()
 
 
 def test_validating_a_file_needs_no_torch(tmp_path: Path) -> None:

@@ -209,6 +209,51 @@ def report(
 
 
 @app.command()
+def replay(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="Sweeps, or .parquet files that --save wrote."),
+    ],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A built-in policy, or a YAML file with a `prune` section. May be given many "
+            "times. [default: all built-in ones]",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for replay.png, replay.json and decisions.csv."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Write the histories that were read."),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Resampled sweeps that the regret is taken over.")
+    ] = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Tell what other pruning policies would have done, on recorded histories."""
+    if save is not None and save.suffix != ".parquet":
+        raise typer.BadParameter(f"{save}: must end in .parquet", param_hint="--save")
+    from ganray.cli import replaying
+    from ganray.tuning.replay.export import as_json as plain
+
+    if output is not None:
+        replaying.make_folder(output)
+    comparison = replaying.replay(names, policy or [], resamples, tracking_uri, save)
+    if output is not None:
+        replaying.write(comparison, output)
+    if as_json:
+        print(json.dumps(plain(comparison), indent=1))
+    else:
+        replaying.show(comparison)
+
+
+@app.command()
 def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(help="On this machine's loopback.")] = 5000,

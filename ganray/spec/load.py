@@ -2,8 +2,9 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -13,9 +14,20 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ganray.errors import SpecError
 from ganray.spec import checks
-from ganray.spec.models import SweepSpec
+from ganray.spec.models import Prune, SweepSpec
 from ganray.spec.overrides import apply_overrides
-from ganray.spec.problems import from_pydantic, shown
+from ganray.spec.problems import from_pydantic, shown, unknown
+
+
+class _Kind(NamedTuple):
+    """What a file is for, in the words of its errors."""
+
+    parts: str
+    needs: str
+
+
+_SWEEP = _Kind("name, data, search", "a sweep needs at least name, data and search")
+_POLICY = _Kind("risk, then", "a policy is a `prune` section, such as {risk: 0.02, then: none}")
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -34,6 +46,22 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raw = _read(Path(path))
         apply_overrides(raw, overrides)
         return parse_sweep(raw)
+    except SpecError as error:
+        raise SpecError([f"{path}: {problem}" for problem in error.problems]) from None
+
+
+def load_prune(path: str | Path) -> Prune | None:
+    """Read and check a policy file: a `prune` section, by itself or in a sweep file.
+
+    Returns:
+        None if the section is `null`: nothing is stopped.
+
+    Raises:
+        SpecError: as in `load_sweep`.
+    """
+    try:
+        raw = _read(Path(path), _POLICY)
+        return _parse_prune(raw)
     except SpecError as error:
         raise SpecError([f"{path}: {problem}" for problem in error.problems]) from None
 
@@ -78,7 +106,28 @@ def _valid_parts(raw: dict[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parse_prune(raw: dict[str, Any]) -> Prune | None:
+    if "prune" not in raw:
+        return _validated(raw, "")
+    strange = [key for key in raw if key not in SweepSpec.model_fields]
+    if strange:
+        raise SpecError(
+            [f"{key}: {unknown('key', key, SweepSpec.model_fields)}" for key in strange]
+        )
+    return None if raw["prune"] is None else _validated(raw["prune"], "prune")
+
+
+def _validated(section: Any, place: str) -> Prune:
+    try:
+        return Prune.model_validate(section)
+    except ValidationError as error:
+        problems = from_pydantic(error.errors(), section, Prune)
+    raise SpecError(
+        [str(replace(p, path=".".join(filter(None, (place, p.path))))) for p in problems]
+    )
+
+
+def _read(path: Path, kind: _Kind = _SWEEP) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -89,10 +138,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise SpecError(["is not a text file in UTF-8"]) from None
     except OSError as error:
         raise SpecError([f"cannot be read: {error.strerror}"]) from None
-    return _mapping(text)
+    return _mapping(text, kind)
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def _mapping(text: str, kind: _Kind) -> dict[str, Any]:
     try:
         raw = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
@@ -102,11 +151,9 @@ def _mapping(text: str) -> dict[str, Any]:
     except YAMLError as error:
         raise SpecError([f"is not YAML: {' '.join(str(error).split())}"]) from None
     if raw is None:
-        raise SpecError(["is empty; a sweep needs at least name, data and search"])
+        raise SpecError([f"is empty; {kind.needs}"])
     if not isinstance(raw, dict):
-        raise SpecError(
-            [f"must be a mapping of parts such as name, data, search; got {_kind(raw)}"]
-        )
+        raise SpecError([f"must be a mapping of parts such as {kind.parts}; got {_kind(raw)}"])
     bad_keys = [key for key in raw if not isinstance(key, str)]
     if bad_keys:
         raise SpecError([f"keys must be text; got {shown(key)}" for key in bad_keys])

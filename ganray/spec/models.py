@@ -78,7 +78,7 @@ class Objective(Part):
 class Prune(Part):
     """Which trials are stopped early: first by health, then healthy ones by a stock pruner."""
 
-    risk: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    risk: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.02  # None: no health rules
     audit: Share = 0.0
     then: PrunerName = "median"
 

@@ -37,7 +37,9 @@ OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
 ConditioningName = Literal["none", "concat", "projection", "acgan", "sgan"]
 DtypeName = Literal["fp32", "bf16"]
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp", "cmaes"]
-PrunerName = Literal["median", "percentile", "successive_halving", "hyperband", "none"]
+PrunerName = Literal[
+    "median", "percentile", "successive_halving", "hyperband", "patient", "wilcoxon", "none"
+]
 MetricName = Literal[
     "fid",
     "kid",

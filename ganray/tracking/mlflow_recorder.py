@@ -229,7 +229,9 @@ class _Writer:
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
         self._add_metrics(ending.number, values, update, now)
         self.flush(run_id)
+        nonfinite = ending.history[-1].nonfinite if ending.history else None
         for key, value in (
+            *([(schema.NONFINITE, nonfinite)] if nonfinite is not None else []),
             (schema.OUTCOME, ending.outcome.value),
             (schema.REASON, ending.reason),
             (schema.AUDITED, str(ending.audited).lower()),

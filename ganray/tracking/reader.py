@@ -1,5 +1,6 @@
 """Reads sweeps back from MLflow, with the types that they had."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class TrialRow:
     phase: str
     outcome: str | None  # None: it is still running
     reason: str | None
+    nonfinite: str | None  # what stopped being finite at its last report
     audited: bool
     params: dict[str, Any]
     metrics: dict[str, float]  # the last value of each
@@ -46,6 +48,7 @@ class SweepRow:
     searched: tuple[str, ...]
     objective: str
     direction: str
+    params: dict[str, Any]  # of the file, by dotted name, such as data.name
     trials: tuple[TrialRow, ...]
 
 
@@ -68,6 +71,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         searched=tuple(searched.split(",")) if searched else (),
         objective=objective,
         direction=direction,
+        params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
         trials=tuple(sorted(trials, key=lambda trial: trial.number)),
     )
 
@@ -160,6 +164,7 @@ def _row(run: "Run") -> TrialRow:
         phase=tags.get(schema.PHASE, "search"),
         outcome=tags.get(schema.OUTCOME),
         reason=tags.get(schema.REASON),
+        nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
         audited=tags.get(schema.AUDITED) == "true",
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
@@ -168,6 +173,12 @@ def _row(run: "Run") -> TrialRow:
         ended=_time(run.info.end_time),
         files=tags.get(schema.FILES, ""),
     )
+
+
+def _nonfinite_in(reason: str) -> str | None:
+    """What a reason names as not finite: older records have no tag for it."""
+    found = re.fullmatch(r"(.+) not finite at update \d+", reason)
+    return found[1] if found else None
 
 
 def _time(milliseconds: int | None) -> datetime | None:

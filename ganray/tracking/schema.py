@@ -15,6 +15,7 @@ PHASE: Final = "ganray.phase"
 OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
+NONFINITE: Final = "ganray.nonfinite"  # what stopped being finite at the last report
 AUDITED: Final = "ganray.audited"
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated

@@ -1,26 +1,31 @@
 """An Optuna pruner that stops trials which are dead, by `health.judge`; no Ray needed."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
     MedianPruner,
     NopPruner,
+    PatientPruner,
     PercentilePruner,
     SuccessiveHalvingPruner,
+    WilcoxonPruner,
 )
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
 from ganray.health.judge import judge
-from ganray.health.rules import HealthRules
+from ganray.health.rules import DEFAULT_RISK, HealthRules
 from ganray.spec.models import Prune
 from ganray.trial import Outcome, Signals, State, Verdict
 
 _REPORT = "report:"
+PATIENCE = 4  # reports that `patient` grants a trial: a tenth of the default 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,14 @@ class HealthPruner(BasePruner):
     Args:
         rules: when a trial counts as dead.
         then: the pruner for healthy trials; None: they are never pruned.
+        stops_dead: False: no verdict stops a trial, and `then` ranks all of them.
     """
 
-    def __init__(self, rules: HealthRules, then: BasePruner | None = None) -> None:
+    def __init__(
+        self, rules: HealthRules, then: BasePruner | None = None, *, stops_dead: bool = True
+    ) -> None:
         self.rules = rules
+        self._stops_dead = stops_dead
         self._then = then or NopPruner()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -62,9 +71,10 @@ class HealthPruner(BasePruner):
 
     def decide(self, study: Study, trial: FrozenTrial, verdict: Verdict) -> Stop | None:
         """Why to stop a trial of which the judge says `verdict`, or None."""
-        if verdict.state.is_dead:
+        if self._stops_dead and verdict.state.is_dead:
             return Stop(Outcome(verdict.state), verdict.reason)  # of the same name
-        if verdict.state is State.HEALTHY and self._then.prune(study, trial):
+        ranked = verdict.state is State.HEALTHY or not self._stops_dead
+        if ranked and self._then.prune(study, trial):
             name = type(self._then).__name__
             return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}")
         return None
@@ -84,15 +94,17 @@ def signals_of(trial: FrozenTrial) -> list[Signals]:
     return [Signals.from_dict(trial.user_attrs[key]) for key in keys]
 
 
-def make_pruner(prune: Prune, budget: int) -> HealthPruner:
+def make_pruner(prune: Prune, budget: int, then: BasePruner | None = None) -> HealthPruner:
     """The pruner that a sweep file asks for.
 
     Args:
         prune: that part of the file.
         budget: updates of a full trial.
+        then: in place of the stock pruner that the file names.
     """
-    rules = HealthRules.for_risk(prune.risk, budget)
-    return HealthPruner(rules, _stock_pruner(prune.then, budget))
+    rules = HealthRules.for_risk(prune.risk or DEFAULT_RISK, budget)
+    then = then or _stock_pruner(prune.then, budget)
+    return HealthPruner(rules, then, stops_dead=prune.risk is not None)
 
 
 def _stock_pruner(name: str, budget: int) -> BasePruner | None:
@@ -106,4 +118,22 @@ def _stock_pruner(name: str, budget: int) -> BasePruner | None:
             return SuccessiveHalvingPruner(min_resource=half)
         case "hyperband":
             return HyperbandPruner(min_resource=half, max_resource=budget)
+        case "patient":
+            return patient(MedianPruner(n_startup_trials=5, n_warmup_steps=half))
+        case "wilcoxon":
+            return wilcoxon()
     return None
+
+
+def patient(wrapped: BasePruner) -> BasePruner:
+    """Asks another pruner only about trials that have stayed short of their best for a while."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PatientPruner(wrapped, patience=PATIENCE)
+
+
+def wilcoxon() -> BasePruner:
+    """Stops trials that are worse than the best one, report by report, by a signed-rank test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return WilcoxonPruner()

@@ -5,9 +5,7 @@ killed driver loses no decision.
 """
 
 import math
-import statistics
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -20,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ganray.errors import NameTakenError, UnknownSweepError
 from ganray.spec.models import Prune, SweepSpec
 from ganray.trial import Ending, Outcome, Signals, TrialConfig, Verdict, derive_seed
+from ganray.tuning.objective import final_objective
 from ganray.tuning.places import open_storage, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, signals_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
@@ -35,7 +34,6 @@ _STATES = {
     Outcome.OUTRANKED: TrialState.PRUNED,
 }
 _IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as it is made
-_LAST_REPORTS = 3  # the objective is their median
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -235,7 +233,7 @@ class SweepStudy:
     def _ending(self, number: int, outcome: Outcome, reason: str) -> Ending:
         frozen = self._frozen(number)
         history = signals_of(frozen)
-        objective = self._objective(history)
+        objective = final_objective(history, self.spec.objective.metric)
         if outcome is Outcome.COMPLETED and objective is None:
             outcome = Outcome.CRASHED
             reason = f"the objective {self.spec.objective.metric} was never defined"
@@ -249,11 +247,6 @@ class SweepStudy:
             audited="audited" in frozen.user_attrs,
             wall_seconds=(datetime.now() - started).total_seconds(),
         )
-
-    def _objective(self, history: Sequence[Signals]) -> float | None:
-        values = [getattr(signals, self.spec.objective.metric) for signals in history]
-        last = [v for v in values[-_LAST_REPORTS:] if v is not None and math.isfinite(v)]
-        return statistics.median(last) if last else None
 
     def _trial(self, number: int) -> Trial:
         if number not in self._running:

@@ -52,6 +52,7 @@ OPTIONS = {
     "sample": ["--output", "--trial", "-n", "--seed", "--label", "--checkpoint", "--tracking-uri"],
     "summary": ["--format", "--output", "--tracking-uri"],
     "report": ["--output", "--tracking-uri"],
+    "replay": ["--policy", "--output", "--save", "--resamples", "--json", "--tracking-uri"],
     "ui": ["--tracking-uri", "--port"],
 }
 

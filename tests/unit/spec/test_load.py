@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ganray.errors import SpecError
-from ganray.spec.load import dump_sweep, load_sweep, parse_sweep
-from ganray.spec.models import SweepSpec
+from ganray.spec.load import dump_sweep, load_prune, load_sweep, parse_sweep
+from ganray.spec.models import Prune, SweepSpec
 from ganray.spec.names import LossName
 from ganray.spec.networks import MlpNetworks
 from ganray.spec.parameters import Trainer
@@ -169,14 +169,16 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(prune="{then: medain}"),
         [
             "prune.then: unknown pruner 'medain'; did you mean 'median'? "
-            "Known: hyperband, median, none, percentile, successive_halving"
+            "Known: hyperband, median, none, patient, percentile, successive_halving, "
+            "wilcoxon"
         ],
     ),
     "null for a name": (
         sweep(prune="{then: null}"),
         [
             "prune.then: unknown pruner null; did you mean 'none'? "
-            "Known: hyperband, median, none, percentile, successive_halving"
+            "Known: hyperband, median, none, patient, percentile, successive_halving, "
+            "wilcoxon"
         ],
     ),
     "name like none of the known ones": (
@@ -279,6 +281,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "risk above 1": (sweep(prune="{risk: 1.5}"), ["prune.risk: must be less than 1; got 1.5"]),
     "risk 0": (sweep(prune="{risk: 0.0}"), ["prune.risk: must be greater than 0; got 0.0"]),
+    "risk as text": (sweep(prune="{risk: x}"), ["prune.risk: must be a number; got 'x'"]),
     "audit above 1": (sweep(prune="{audit: 2.0}"), ["prune.audit: must be at most 1; got 2.0"]),
     "one mode": (
         sweep(data="{name: ring, modes: 1}"),
@@ -712,3 +715,48 @@ def _assert_survives(spec: SweepSpec, path: Path) -> None:
     path.write_text(dump_sweep(spec), encoding="utf-8")
     assert load_sweep(path) == spec
     assert SweepSpec.model_validate_json(spec.to_json()) == spec
+
+
+# --- policy files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "prune"),
+    [
+        ("{}", Prune()),
+        ("{risk: 0.1, then: none}", Prune(risk=0.1, then="none")),
+        ("prune: {risk: null, then: patient}", Prune(risk=None, then="patient")),
+        ("prune: null", None),
+        (sweep(prune="{then: wilcoxon}"), Prune(then="wilcoxon")),
+    ],
+)
+def test_policy_is_a_prune_section_by_itself_or_in_a_sweep_file(
+    text: str, prune: Prune | None, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    assert load_prune(tmp_path / "p.yaml") == prune
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty; a policy is a `prune` section, such as {risk: 0.02, then: none}"),
+        ("[1]", "must be a mapping of parts such as risk, then; got a list"),
+        ("prune: [1]", "prune: must be a mapping; got [1]"),
+        ("prune: {risk: 0}", "prune.risk: must be greater than 0; got 0"),
+        ("prune: {rsk: 1}", "prune.rsk: unknown key 'rsk'; did you mean 'risk'? "
+         "Known: audit, risk, then"),
+        ("risk: 7", "risk: must be less than 1; got 7"),
+    ],
+)  # fmt: skip
+def test_wrong_policy_file_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(SpecError) as error:
+        load_prune(tmp_path / "p.yaml")
+    assert list(error.value.problems) == [f"{tmp_path / 'p.yaml'}: {problem}"]
+
+
+def test_policy_file_with_a_key_of_no_sweep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("{prune: {risk: 0.1}, budgt: 1}")
+    with pytest.raises(SpecError, match=r"budgt: unknown key .*did you mean 'budget'"):
+        load_prune(tmp_path / "p.yaml")

@@ -21,6 +21,7 @@ def test_sweep_comes_back_with_what_it_searched(recorded: str) -> None:
     assert (sweep.name, sweep.objective, sweep.direction) == ("recorded", "distance", "min")
     assert sweep.searched == ("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr")
     assert sweep.status == "RUNNING"
+    assert sweep.params == {"data.name": "ring", "budget.updates": 20}
     assert fetch_sweep("empty", recorded).status == "FINISHED"
 
 

@@ -10,8 +10,10 @@ from optuna.pruners import (
     HyperbandPruner,
     MedianPruner,
     NopPruner,
+    PatientPruner,
     PercentilePruner,
     SuccessiveHalvingPruner,
+    WilcoxonPruner,
 )
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -159,6 +161,10 @@ def stopped_at(then: str, peers: list[float], distance: float) -> int | None:
         ("successive_halving", [0.3] * 4, None),
         ("hyperband", [0.1] * 4, 500),
         ("hyperband", [0.3] * 4, None),
+        ("patient", [0.1] * 4, None),
+        ("patient", [0.1] * 5, None),  # a plateau is no step back
+        ("wilcoxon", [0.1], 200),  # at once, and against a single peer
+        ("wilcoxon", [0.3], None),
         ("none", [0.1] * 9, None),
     ],
 )
@@ -220,6 +226,8 @@ def test_larger_risk_stops_no_later() -> None:
         ("percentile", PercentilePruner),
         ("successive_halving", SuccessiveHalvingPruner),
         ("hyperband", HyperbandPruner),
+        ("patient", PatientPruner),
+        ("wilcoxon", WilcoxonPruner),
         ("none", NopPruner),
     ],
 )
@@ -228,7 +236,9 @@ def test_sweep_file_names_the_stock_pruner(then: str, kind: type[BasePruner]) ->
     assert type(pruner._then) is kind
 
 
-@pytest.mark.parametrize("then", ["median", "percentile", "successive_halving", "hyperband"])
+@pytest.mark.parametrize(
+    "then", ["median", "percentile", "successive_halving", "hyperband", "patient", "wilcoxon"]
+)
 @pytest.mark.parametrize("budget", [1, 10, 10_000])
 def test_every_stock_pruner_works_in_a_study_of_any_budget(then: str, budget: int) -> None:
     study = optuna.create_study(
@@ -245,3 +255,39 @@ def test_every_stock_pruner_works_in_a_study_of_any_budget(then: str, budget: in
         else:
             study.tell(trial, 0.1 + 0.01 * number)
     assert study.best_value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("slope", "stopped"), [(-0.0001, None), (0.0001, 500)])
+def test_patient_pruner_stops_trials_that_fall_back(slope: float, stopped: int | None) -> None:
+    study = optuna.create_study(pruner=make_pruner(Prune(then="patient"), BUDGET))
+    found = []
+    for number in range(6):
+        trial = study.ask()
+        for update in range(50, BUDGET + 1, 50):
+            distance = 0.1 if number < 5 else 0.8 + slope * update
+            report(trial, signals_at(update, **{**GOOD, "distance": distance}))
+            found += [(number, update)] if trial.should_prune() else []
+        study.tell(trial, 0.1)
+    assert found[:1] == ([(5, stopped)] if stopped else [])
+
+
+@pytest.mark.parametrize("values", [ONE_MODE, SEPARABLE, NOT_FINITE])
+def test_without_health_rules_no_verdict_stops_a_trial(values: dict[str, Any]) -> None:
+    study = optuna.create_study(pruner=make_pruner(Prune(risk=None, then="none"), BUDGET))
+    trial = study.ask()
+    for update in range(100, BUDGET + 1, 100):
+        report(trial, signals_at(update, **values))
+        assert not trial.should_prune()
+
+
+@pytest.mark.parametrize("values", [GOOD, ONE_MODE, SEPARABLE])
+def test_without_health_rules_every_trial_is_ranked(values: dict[str, Any]) -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    stock = Always()
+    pruner = make_pruner(Prune(risk=None), BUDGET, then=stock)
+    for update in range(100, BUDGET + 1, 100):
+        record_signals(trial, signals_at(update, **values))
+    verdict = pruner.verdict(signals_of(study.trials[0]))
+    stop = pruner.decide(study, study.trials[0], verdict)
+    assert (stop and stop.outcome, stock.asked) == (Outcome.OUTRANKED, [0])

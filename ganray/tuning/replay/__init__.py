@@ -1,0 +1,1 @@
+"""What other pruning policies would have done on recorded histories."""
