@@ -1,11 +1,16 @@
 """Benchmarks, each a ratio of two ways to do the same work, side by side in one run.
 
-make bench                            all but fgan, a few minutes
+make bench                            sweep, measure and step, a few minutes
 python -m tests.benchmarks sweep      the sweep alone; --runs N for medians of N
 python -m tests.benchmarks measure    what measuring costs, by signal
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
 python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn, beside the best
                                       ones; ten minutes, so only when asked for; --updates N
+python -m tests.benchmarks pruning    pruned sweeps beside the same unpruned; half an hour
+python -m tests.benchmarks histories  run the unpruned sweeps health-*.yaml and keep every report:
+                                      an hour and a half; --folder DIR
+python -m tests.benchmarks health     the tables of the pruning rules, from the histories
+python -m tests.benchmarks fit        fit the rules on them, and write ganray/health/recovery.json
 """
 
 import argparse
@@ -14,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from tests.benchmarks.fgan import UPDATES, fgan
+from tests.benchmarks.health import HISTORIES, fit_rules, health, histories
 from tests.benchmarks.measure import measure
+from tests.benchmarks.pruning import pruning
 from tests.benchmarks.step import step
 
 HERE = Path(__file__).parent
@@ -66,21 +71,29 @@ def _timed(way: str, command: list[str]) -> float:
 
 
 BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
+OF_HISTORIES = {"histories": histories, "health": health, "fit": fit_rules}
+ON_DEMAND = ("pruning", "fgan", *OF_HISTORIES)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "which", nargs="*", choices=[*BENCHMARKS, "fgan", []], default=list(BENCHMARKS)
+        "which", nargs="*", choices=[*BENCHMARKS, *ON_DEMAND, []], default=list(BENCHMARKS)
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES, help="of each trial of fgan")
+    parser.add_argument("--folder", type=Path, default=HISTORIES, help="of the histories")
     arguments = parser.parse_args()
-    commands: dict[str, Callable[[int], None]] = {**BENCHMARKS}
-    commands["fgan"] = partial(fgan, updates=arguments.updates)
     torch.set_num_threads(1)
     for which in arguments.which or BENCHMARKS:
-        commands[which](arguments.runs)
+        if which in BENCHMARKS:
+            BENCHMARKS[which](arguments.runs)
+        elif which == "pruning":
+            pruning(1)
+        elif which == "fgan":
+            fgan(arguments.runs, updates=arguments.updates)
+        else:
+            OF_HISTORIES[which](arguments.folder)
 
 
 if __name__ == "__main__":

@@ -62,23 +62,22 @@ class Judged:
     measures = True
     alone = True
 
-    def __init__(self, name: str, risk: float) -> None:
+    def __init__(self, name: str, rules: Callable[[History], HealthRules]) -> None:
         self.name = name
-        self._risk = risk
+        self._rules = rules
 
     def decide(self, histories: Iterable[History], seed: int = 0) -> Iterator[Stopped | None]:
         """See `Policy`."""
         return (self._stop(history) for history in histories)
 
     def _stop(self, history: History) -> Stopped | None:
-        rules = HealthRules.for_risk(self._risk, history.budget)
+        rules = self._rules(history)
         for index, signals in enumerate(history.reports):
             if signals.nonfinite is not None:
                 return None
             verdict = judge(history.reports[: index + 1], rules)
             if verdict.state.is_dead:
-                state = verdict.state.value
-                return Stopped(index, state, verdict.reason, verdict.rule or state)
+                return Stopped(index, verdict.state.value, verdict.reason, verdict.rule)
         return None
 
 

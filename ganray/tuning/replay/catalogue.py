@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganray.errors import SpecError
+from ganray.health.rules import HealthRules
 from ganray.spec.load import load_prune
 from ganray.spec.problems import unknown
 from ganray.trial import Outcome
@@ -48,12 +49,17 @@ def make_policies(given: Sequence[str], histories: Sequence[History]) -> list[Po
 
 
 def decide(policy: Policy, histories: Sequence[History]) -> list[Stopped | None]:
-    """What a policy does with each history: every sweep by itself, in the recorded order."""
+    """What a policy does with each history: every sweep by itself, in the recorded order.
+
+    A stop at the full budget is none: there is nothing left to stop.
+    """
     decisions: list[Stopped | None] = [None] * len(histories)
     for indices in by_source(histories).values():
         found = policy.decide(histories[index] for index in indices)
         for index, stop in zip(indices, found, strict=True):
-            decisions[index] = stop
+            history = histories[index]
+            if stop is not None and history.reports[stop.report].update < history.budget:
+                decisions[index] = stop
     return decisions
 
 
@@ -67,8 +73,14 @@ def _make(text: str, histories: Sequence[History]) -> Policy:
     if text in _ROWS:
         return InARow(text, *_ROWS[text])
     if text in _HEALTH:
-        return Judged(text, _HEALTH[text])
+        return _judged(text)
     return _from_file(text)
+
+
+def _judged(name: str) -> Judged:
+    """By the rules that ganray ships."""
+    risk = _HEALTH[name]
+    return Judged(name, lambda history: HealthRules.for_risk(risk, history.budget))
 
 
 def _from_file(text: str) -> Policy:
@@ -81,7 +93,7 @@ def _from_file(text: str) -> Policy:
 
 
 def _random(histories: Sequence[History]) -> Policy:
-    model = decide(Judged(_MODEL, _HEALTH[_MODEL]), histories)
+    model = decide(_judged(_MODEL), histories)
     stops = [
         None if stop is None else history.reports[stop.report].update / history.budget
         for history, stop in zip(histories, model, strict=True)
