@@ -82,7 +82,8 @@ def _trade(axes: Axes, comparison: Comparison, styles: Sequence[_Style]) -> None
     axes.set_xlim(-0.03, 1.3)  # room for the labels
     axes.set_xticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_ylim(top=1.18)
-    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
+    bottom = axes.get_ylim()[0]  # below 0 where measuring costs more than is saved
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick < 1.01])
     _percent(axes)
 
 
