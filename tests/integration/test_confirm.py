@@ -110,15 +110,6 @@ def test_confirmation_tells_each_configuration_over_its_seeds(sweep: Sweep) -> N
     assert best["trial"] in SEARCHED
 
 
-def test_search_that_completed_nothing_confirms_nothing_and_ends_in_order(tmp_path: Path) -> None:
-    spec = small(tmp_path, "none", trainer={"latent_dim": 10**11})
-    memory = MemoryRecorder()
-    result = run_sweep(spec, [memory])
-    assert set(result.outcomes.values()) == {Outcome.CRASHED}
-    assert (result.cancelled, result.reason, memory.confirming) == (False, None, 0)
-    assert optuna.get_all_study_names(open_storage(spec, create=False)) == ["none"]
-
-
 class Interrupting(MemoryRecorder):
     """Does something at the first report of a trial."""
 
