@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from ganray.data.registry import load_dataset
+from ganray.errors import NameTakenError
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome
@@ -136,3 +137,13 @@ def test_interrupt_ends_the_sweep_as_cancelled(phases: int, tmp_path: Path, play
 def test_recorders_hear_of_the_end_whatever_happens(tmp_path: Path, play) -> None:
     with pytest.raises(OSError, match="no space left"):
         play(confirming(tmp_path), ending(Outcome.COMPLETED), failing)
+
+
+def test_name_with_a_confirmation_left_behind_is_refused_at_once(tmp_path: Path) -> None:
+    spec = confirming(tmp_path)
+    SweepStudy.create(spec)
+    ConfirmStudy.create(spec)
+    optuna.delete_study(study_name="small", storage=open_storage(spec, create=False))
+    with pytest.raises(NameTakenError, match="small"):
+        driver.run_sweep(spec, [])
+    assert studies(spec) == ["small.confirm"]
