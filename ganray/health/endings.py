@@ -26,11 +26,16 @@ def ended(reports: Sequence[Signals]) -> Ended:
     if not reports or any(s.nonfinite is not None for s in reports):
         return "bad"
     last = reports[-max(1, round(FINAL * len(reports))) :]
-    modes = statistics.median(0.0 if s.mode_ratio is None else s.mode_ratio for s in last)
-    distance = statistics.median(math.inf if s.distance is None else s.distance for s in last)
+    modes, distance = _medians(last)
     if modes < BAD_MODES or distance > BAD_DISTANCE:
         return "bad"
-    return "healthy" if modes >= HEALTHY_MODES and distance <= HEALTHY_DISTANCE else "between"
+    return "healthy" if is_healthy(last) else "between"
+
+
+def is_healthy(reports: Sequence[Signals]) -> bool:
+    """Whether a trial was healthy over these reports, by their medians."""
+    modes, distance = _medians(reports)
+    return modes >= HEALTHY_MODES and distance <= HEALTHY_DISTANCE
 
 
 def ended_with(outcome: Outcome, reports: Sequence[Signals]) -> Ended | None:
@@ -41,3 +46,13 @@ def ended_with(outcome: Outcome, reports: Sequence[Signals]) -> Ended | None:
         case Outcome.COMPLETED:
             return ended(reports)
     return None
+
+
+def _medians(reports: Sequence[Signals]) -> tuple[float, float]:
+    """Of `mode_ratio` and of `distance`."""
+    modes = statistics.median(_or(s.mode_ratio, 0.0) for s in reports)
+    return modes, statistics.median(_or(s.distance, math.inf) for s in reports)
+
+
+def _or(value: float | None, worst: float) -> float:
+    return worst if value is None or math.isnan(value) else value

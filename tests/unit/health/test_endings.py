@@ -26,6 +26,8 @@ def reports(*values: dict[str, object]) -> list[Signals]:
         (1.0, 0.401, "bad"),
         (None, 0.01, "bad"),
         (1.0, None, "bad"),
+        (float("nan"), 0.01, "bad"),
+        (1.0, float("nan"), "bad"),
     ],
 )
 def test_ending_needs_both_many_modes_and_a_small_distance(mode_ratio, distance, expected):
