@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganray.spec.load import load_sweep
-    from ganray.summary import history, summarize
+    from ganray.summary import confirmation, history, summarize
     from ganray.tuning.driver import run_sweep
 
 __version__ = version("ganray")
-__all__ = ["history", "load_sweep", "run_sweep", "summarize"]
+__all__ = ["confirmation", "history", "load_sweep", "run_sweep", "summarize"]
 
 # loaded on first use: torch, ray, mlflow and pandas take seconds that a caller may not need
 _HOME = {
+    "confirmation": "ganray.summary",
     "history": "ganray.summary",
     "load_sweep": "ganray.spec.load",
     "run_sweep": "ganray.tuning.driver",

@@ -2,14 +2,16 @@
 
 import io
 import json
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from ganray.tracking import schema
+from ganray.tracking.confirmation import Confirmed, confirmed
 from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep
-from ganray.trial import COUNTERS, SIGNALS, Outcome
+from ganray.trial import COUNTERS, SIGNALS, Ended, Outcome
 
 Frame = pd.DataFrame
 _BEST = tuple(f"best_{name}" for name, better in SIGNALS.items() if better is not None)
@@ -23,9 +25,11 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         tracking_uri: the MLflow store; None: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db`.
 
     Returns:
-        Columns `trial, phase, outcome, audited, reason, stopped_at` (share of the budget),
-        `seconds` (of training), `gpu_hours, objective`; every searched parameter; every signal's
-        last value under its own name, its best as `best_…`; counters; `started`, `ended`; `run_id`.
+        Columns `trial, phase, confirms` (the trial of the search that a confirming one repeats),
+        `outcome, ending` (healthy, between or bad by `health.endings`; missing if it was stopped),
+        `audited, reason, stopped_at` (share of the budget), `seconds` (of training), `gpu_hours,
+        objective`; every searched parameter; every signal's last value under its own name, its best
+        as `best_…`; counters; `started`, `ended`; `run_id`.
         A trial that still runs has no outcome; a sweep without trials gives an empty frame with the
         same columns. `attrs` has the sweep's `objective`, `direction`, `status` and `searched`.
 
@@ -37,12 +41,37 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
     records = [_record(trial, sweep) for trial in sweep.trials]
     frame = pd.DataFrame.from_records(records, columns=_columns(sweep))
     frame = frame.astype(_dtypes(sweep))
-    frame.attrs = {
-        "objective": sweep.objective,
-        "direction": sweep.direction,
-        "status": sweep.status,
-        "searched": list(sweep.searched),
-    }
+    frame.attrs = _attributes(sweep)
+    return frame
+
+
+def confirmation(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
+    """One row a configuration that ran again with fresh seeds, the best median first.
+
+    Args:
+        name: of the sweep.
+        tracking_uri: as in `summarize`.
+
+    Returns:
+        Columns `trial` (of the search), `objective` (its own, with the seed that won); every
+        searched parameter; `seeds` (trials that ended by themselves), the `median`, `worst` and
+        `best` of their objectives, and `bad` and `healthy`, the shares that ended so. A seed that
+        diverged or crashed ranks behind all others; a median or worst that is its own is missing.
+        Empty if nothing was confirmed. `attrs` as in `summarize`.
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `summarize`.
+    """
+    sweep = fetch_sweep(name, tracking_uri)
+    found = {trial.number: trial for trial in sweep.trials}
+    table = confirmed(sweep.trials, sweep.direction)
+    records = [asdict(row) | _settings(found.get(row.trial), sweep) for row in table]
+    results = [field.name for field in fields(Confirmed) if field.name != "trial"]
+    columns = ["trial", "objective", *sweep.searched, *results]
+    kinds = dict.fromkeys(columns, "Float64") | dict.fromkeys(("trial", "seeds"), "Int64")
+    kinds |= {name: _parameter_dtype(name) for name in sweep.searched}
+    frame = pd.DataFrame.from_records(records, columns=columns).astype(kinds)
+    frame.attrs = _attributes(sweep)
     return frame
 
 
@@ -66,8 +95,12 @@ def history(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
 
 
 def best_trial(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """The completed trial with the best objective, as in `rows`; None if none completed."""
-    done = frame[(frame["outcome"] == Outcome.COMPLETED.value) & frame["objective"].notna()]
+    """The completed trial of the search with the best objective, as in `rows`, or None.
+
+    A confirming trial is no other configuration, only another seed.
+    """
+    completed = (frame["phase"] == "search") & (frame["outcome"] == Outcome.COMPLETED.value)
+    done = frame[completed & frame["objective"].notna()]
     if done.empty:
         return None
     ascending = frame.attrs["direction"] == "min"
@@ -100,8 +133,18 @@ def _isoformat(value: datetime) -> str:
     return value.isoformat()
 
 
+def _attributes(sweep: SweepRow) -> dict[Any, Any]:
+    return {
+        "objective": sweep.objective,
+        "direction": sweep.direction,
+        "status": sweep.status,
+        "searched": list(sweep.searched),
+    }
+
+
 def _columns(sweep: SweepRow) -> list[str]:
-    head = ["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"]
+    head = ["trial", "phase", "confirms", "outcome", "ending", "audited", "reason", "stopped_at"]
+    head += ["seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
     tail = ["started", "ended", "run_id"]
     return [*head, "objective", *sweep.searched, *SIGNALS, *_BEST, *counters, *tail]
@@ -114,7 +157,9 @@ def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
         **{name: trial.params.get(name) for name in sweep.searched},
         "trial": trial.number,
         "phase": trial.phase,
+        "confirms": trial.confirms,
         "outcome": trial.outcome,
+        "ending": trial.ending,
         "audited": trial.audited,
         "reason": trial.reason,
         "started": trial.started,
@@ -123,8 +168,16 @@ def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
     }
 
 
+def _settings(trial: TrialRow | None, sweep: SweepRow) -> dict[str, Any]:
+    """Of the trial that was confirmed; an outage may have lost its record."""
+    if trial is None:
+        return {}
+    searched = {name: trial.params.get(name) for name in sweep.searched}
+    return {"objective": trial.metrics.get(schema.OBJECTIVE), **searched}
+
+
 def _dtypes(sweep: SweepRow) -> dict[str, Any]:
-    whole = {"trial", "d_updates", "g_updates", "images"}
+    whole = {"trial", "confirms", "d_updates", "g_updates", "images"}
     kinds: dict[str, Any] = dict.fromkeys(_columns(sweep), "Float64")
     kinds |= dict.fromkeys(whole, "Int64")
     for name in sweep.searched:
@@ -132,6 +185,7 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
     return kinds | {
         "phase": pd.CategoricalDtype(["search", "confirm"]),
         "outcome": pd.CategoricalDtype([outcome.value for outcome in Outcome]),
+        "ending": pd.CategoricalDtype(list(get_args(Ended))),
         "audited": "boolean",
         "reason": "string",
         "started": "datetime64[ms, UTC]",

@@ -210,6 +210,9 @@ SIGNAL_LABELS: Mapping[str, str] = {
 COUNTERS = ("d_updates", "g_updates", "images", "seconds")
 
 
+Ended = Literal["healthy", "between", "bad"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How one trial ended; what the study, the tracking store and the screen are told alike."""
@@ -221,6 +224,7 @@ class Ending:
     history: Sequence[Signals] = ()
     audited: bool = False  # would have been stopped, but belongs to the share that runs on
     wall_seconds: float = 0.0  # from being asked for to its end
+    ended: Ended | None = None  # by `health.endings`; None: it was stopped, so that nobody knows
 
 
 def best_values(history: Iterable[Signals]) -> dict[str, float]:

@@ -21,8 +21,8 @@ from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
-from ganray.tracking.recorder import SweepRecord, TrialRecord
-from ganray.trial import Ending, Outcome, Signals, State, TrialConfig, Verdict
+from ganray.tracking.recorder import Recorder, SweepRecord, TrialRecord
+from ganray.trial import Ended, Ending, Outcome, Signals, State, TrialConfig, Verdict
 
 if TYPE_CHECKING:
     from ganray.tuning.replay.histories import History
@@ -59,6 +59,21 @@ RECORDED: dict[int, tuple[dict[str, Any], list[dict[str, Any]], Outcome | None]]
         Outcome.COMPLETED,
     ),
     4: ({"loss": "wgan", "d_lr": 0.5, "d_steps": 1, "weight_clip": 1.0}, [{"modes": 3.0}], None),
+}
+
+
+# and one whose best two ran again: which trial is confirmed, its objective, how it ended
+CONFIRMING: dict[int, tuple[int | None, float | None, Outcome | None, Ended | None]] = {
+    0: (None, 0.25, Outcome.COMPLETED, "healthy"),
+    1: (None, 0.125, Outcome.COMPLETED, "healthy"),
+    2: (None, 0.75, Outcome.STALLED, None),
+    3: (1, 0.0625, Outcome.COMPLETED, "healthy"),
+    4: (0, 0.25, Outcome.COMPLETED, "between"),
+    5: (1, 0.01, Outcome.DIVERGED, "bad"),
+    6: (0, 0.5, Outcome.COMPLETED, "bad"),
+    7: (1, 0.5, Outcome.COMPLETED, "bad"),
+    8: (0, 0.9, Outcome.CANCELLED, None),
+    9: (0, None, None, None),
 }
 
 
@@ -188,6 +203,37 @@ def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str
         for name in ("recorded", "empty"):
             _record(mlflow_recorder.MlflowRecorder(uri, "ganray"), name)
     return uri
+
+
+@pytest.fixture(scope="session")
+def confirming(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a store with the sweep `confirmed`, as in `CONFIRMING`."""
+    folder = tmp_path_factory.mktemp("confirmed")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+        record_confirmation(mlflow_recorder.MlflowRecorder(uri, "ganray"))
+    return uri
+
+
+def record_confirmation(recorder: Recorder) -> None:
+    """Tell a recorder of `CONFIRMING`: trial 0 and what confirms it of wgan, others of hinge."""
+    recorder.start_sweep(sweep_record(name="confirmed", trials=3, confirming=8))
+    for number, (confirms, objective, outcome, ended) in CONFIRMING.items():
+        if number == 3:
+            recorder.start_confirming(7)
+        searched = {"loss": "wgan" if 0 in (number, confirms) else "hinge"}
+        params = {**asdict(TrialConfig(seed=number)), **searched}
+        recorder.start_trial(
+            TrialRecord(number=number, params=params, searched=searched, confirms=confirms)
+        )
+        if outcome is not None:
+            ending = Ending(number=number, outcome=outcome, objective=objective, ended=ended)
+            recorder.end_trial(ending)
+    recorder.end_sweep({}, cancelled=True)
+    recorder.close()
 
 
 def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:

@@ -13,7 +13,8 @@ CASES = {
     "the command line": ("import ganray.cli.app", HEAVY),
     "checking a sweep": ("import ganray.spec.load", HEAVY),
     "the shared words": (
-        "import ganray.trial, ganray.errors, ganray.health.judge, ganray.health.rules",
+        "import ganray.trial, ganray.errors, ganray.health.judge, ganray.health.rules, "
+        "ganray.health.endings",
         (*HEAVY, "numpy", "pydantic", "sklearn", "scipy", "ruamel", "rich", "typer"),
     ),
     "the summary": ("import ganray.summary", ("torch", "ray", "optuna", "mlflow")),

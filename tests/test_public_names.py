@@ -64,7 +64,8 @@ def test_public_name_is_importable_and_documented(name: str) -> None:
 def test_public_names_are_listed() -> None:
     assert set(ganray.__all__) <= set(dir(ganray))
     assert ganray.__all__ == sorted(ganray.__all__)
-    assert set(ganray.__all__) == {"history", "load_sweep", "run_sweep", "summarize"}
+    documented = {"confirmation", "history", "load_sweep", "run_sweep", "summarize"}
+    assert set(ganray.__all__) == documented
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
@@ -180,6 +181,8 @@ def test_no_name_means_two_things() -> None:
     assert not set(Trainer.model_fields) & set(SweepSpec.model_fields)
     columns = [*SIGNALS, *COUNTERS, *(f"best_{name}" for name in SIGNALS), *Trainer.model_fields]
     columns += ["trial", "outcome", "objective", "stopped_at", "gpu_hours", "reason", "started"]
+    columns += ["phase", "confirms", "ending", "ended", "audited", "run_id", "seeds", "median"]
+    columns += ["worst", "best", "bad", "healthy"]
     assert len(set(columns)) == len(columns)
 
 

@@ -61,11 +61,12 @@ def validate(
     from ganray.tuning.space import trial_count
 
     spec = load_sweep(file, settings or [])
-    search = spec.search
+    search, confirm = spec.search, spec.confirm
+    again = f"; the best {confirm.top} again with {confirm.seeds} fresh seeds each"
     print(
         f"{file}: valid. '{spec.name}': {trial_count(spec)} {search.sampler} trials of "
         f"{spec.budget.updates} updates on {spec.data.name}, "
-        f"searching {', '.join(search.space.entries)}"
+        f"searching {', '.join(search.space.entries)}{again if confirm.trials else ''}"
     )
 
 

@@ -30,6 +30,8 @@ class Board:
         self.sweep: SweepRecord | None = None
         self.running: dict[int, Running] = {}
         self.outcomes: Counter[Outcome] = Counter()
+        self.confirming: int | None = None  # trials of that phase, once it has begun
+        self.confirmed = 0  # of them, those that have ended
         self.best: tuple[TrialRecord, float] | None = None
         self._clock = clock
         self._opened = self._started = clock()
@@ -44,12 +46,20 @@ class Board:
         """Trials that have ended."""
         return self.outcomes.total()
 
+    @property
+    def count(self) -> str:
+        """How far the present phase is: `7/24`, or `confirming 4/15`."""
+        if self.confirming is not None:
+            return f"confirming {self.confirmed}/{self.confirming}"
+        return f"{self.finished}/{self.sweep.trials if self.sweep else '?'}"
+
     def seconds_left(self) -> float | None:
         """A guess from the share of trials that are through; None before the first ended."""
         if self.sweep is None or not self.finished:
             return None
         under_way = sum(self.progress(running) for running in self.running.values())
-        done = (self.finished + under_way) / self.sweep.trials
+        later = self.sweep.confirming if self.confirming is None else self.confirming
+        done = (self.finished + under_way) / (self.sweep.trials + later)
         since_start = self._clock() - self._started
         return since_start * (1.0 - done) / done if done < 1.0 else 0.0
 
@@ -85,8 +95,17 @@ class Board:
             trial = self.running.pop(ending.number).trial
             self.outcomes[ending.outcome] += 1
             value = ending.objective
-            if ending.outcome is Outcome.COMPLETED and value is not None and self._improves(value):
+            if trial.confirms is not None:  # no other configuration, only another seed
+                self.confirmed += 1
+            elif (
+                ending.outcome is Outcome.COMPLETED and value is not None and self._improves(value)
+            ):
                 self.best = (trial, value)
+
+    def start_confirming(self, trials: int) -> None:
+        """See `Recorder`."""
+        with self.lock:
+            self.confirming = trials
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

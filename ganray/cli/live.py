@@ -32,6 +32,7 @@ STYLES = {
 }
 STATE_STYLES = {State.HEALTHY: "green", State.SUSPECT: "yellow"}
 HEARTBEAT_SECONDS = 10.0
+NOTHING_TO_CONFIRM = "nothing to confirm: no trial completed"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -51,6 +52,12 @@ class LiveBoard(Board):
         super().end_trial(ending)
         if ending.outcome is not Outcome.COMPLETED:
             self._console.print(_ended(ending), highlight=False, soft_wrap=False)
+
+    def start_confirming(self, trials: int) -> None:
+        """Say so only if there is nothing to confirm: else the table does."""
+        super().start_confirming(trials)
+        if not trials:
+            self._console.print(NOTHING_TO_CONFIRM, highlight=False)
 
     def close(self) -> None:
         """Take the table away."""
@@ -77,12 +84,19 @@ class LineBoard(Board):
     def start_sweep(self, sweep: SweepRecord) -> None:
         """Say what runs."""
         super().start_sweep(sweep)
-        self._print(f"{sweep.name}: {sweep.trials} trials of {sweep.updates} updates")
+        then = f", then up to {sweep.confirming} that confirm the best" if sweep.confirming else ""
+        self._print(f"{sweep.name}: {sweep.trials} trials of {sweep.updates} updates{then}")
 
     def end_trial(self, ending: Ending) -> None:
         """Say how it ended."""
         super().end_trial(ending)
-        self._print(f"{self._count()}  {_ended(ending).plain}")
+        self._print(f"{self.count}  {_ended(ending).plain}")
+
+    def start_confirming(self, trials: int) -> None:
+        """Say what follows."""
+        super().start_confirming(trials)
+        what = f"confirming the best with fresh seeds: {trials} trials"
+        self._print(what if trials else NOTHING_TO_CONFIRM)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Say how all ended."""
@@ -106,7 +120,7 @@ class LineBoard(Board):
             return "starting …"
         left = self.seconds_left()
         trials = ", ".join(self._one(running) for running in self.running.values())
-        return f"{self._count()}  {trials}" + (f"  {show_time(left)} left" if left else "")
+        return f"{self.count}  {trials}" + (f"  {show_time(left)} left" if left else "")
 
     def _one(self, running: Running) -> str:
         text = f"trial {running.trial.number} {self.progress(running):.0%}"
@@ -114,9 +128,6 @@ class LineBoard(Board):
         if signals is None:
             return text
         return f"{text} modes {show_number(signals.modes, 2)} JS {show_js(signals.js)}"
-
-    def _count(self) -> str:
-        return f"{self.finished}/{self.sweep.trials if self.sweep else '?'}"
 
     def _print(self, text: str) -> None:
         self._quiet_since = self.elapsed
@@ -143,7 +154,7 @@ def _counts(board: Board) -> str:
 
 
 def _header(board: Board, sweep: SweepRecord) -> Text:
-    count = f"  {board.finished}/{sweep.trials} trials  {show_time(board.elapsed)}"
+    count = f"  {board.count} trials  {show_time(board.elapsed)}"
     line = Text.assemble((sweep.name, "bold"), count)
     left = board.seconds_left()
     if left is not None:

@@ -11,22 +11,34 @@ from rich.text import Text
 from ganray.cli.board import show_js, show_number, show_settings
 from ganray.cli.live import STYLES
 from ganray.errors import OutputError
-from ganray.summary import Frame, best_trial, export, rows, searched_columns, summarize
+from ganray.summary import (
+    Frame,
+    best_trial,
+    confirmation,
+    export,
+    rows,
+    searched_columns,
+    summarize,
+)
 from ganray.trial import Outcome
 
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
 
 
 def print_summary(name: str, tracking_uri: str | None) -> None:
-    """The sweep as a table on stdout, best trials first."""
+    """The sweep as a table on stdout, best trials first, then what was confirmed of them."""
     frame = summarize(name, tracking_uri)
+    search, confirming = (frame[frame["phase"] == phase] for phase in ("search", "confirm"))
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    console.print(_headline(name, frame))
-    if not frame.empty:
-        console.print(_table(frame))
+    console.print(_headline(name, search))
+    if not search.empty:
+        console.print(_table(search))
     best = best_trial(frame)
     if best is not None:
         console.print(_best_line(best, frame), soft_wrap=True, highlight=False)
+    if not confirming.empty:
+        console.print(Text("\n") + _headline("Confirmed with fresh seeds", confirming))
+        console.print(_confirmation_table(confirmation(name, tracking_uri)))
 
 
 def write_summary(name: str, tracking_uri: str | None, form: str, output: Path | None) -> None:
@@ -77,6 +89,23 @@ def _table(frame: Frame) -> Table:
             show_number(row["objective"]),
             show_number(row["modes"], 2),
             show_js(row["js"]),
+            show_settings({name: row[name] for name in searched_columns(frame)}),
+        )
+    return table
+
+
+def _confirmation_table(frame: Frame) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    objective = frame.attrs["objective"]
+    for column in ("trial", "seeds", f"median {objective}", "worst", "best", "ended badly"):
+        table.add_column(column, header_style="dim", justify="right")
+    table.add_column("settings", header_style="dim")
+    for row in rows(frame):
+        table.add_row(
+            str(row["trial"]),
+            str(row["seeds"]),
+            *(show_number(row[name]) for name in ("median", "worst", "best")),
+            f"{row['bad']:.0%}",
             show_settings({name: row[name] for name in searched_columns(frame)}),
         )
     return table

@@ -61,10 +61,9 @@ def _what(spec: SweepSpec, trial: int | None) -> tuple[SweepSpec, TrialConfig]:
     if trial is None:
         first = spec.search.first[0].given if spec.search.first else {}
         return spec, spec.trial_config(0, first)
-    from ganray.tuning.study import SweepStudy
+    from ganray.tuning.confirm import find_config
 
-    study = SweepStudy.load(spec)
-    return study.spec, study.config(trial)
+    return find_config(spec, trial)
 
 
 def _settings(spec: SweepSpec, config: TrialConfig) -> dict[str, Any]:

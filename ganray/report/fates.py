@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from ganray.health.endings import BAD_DISTANCE, BAD_MODES
 from ganray.health.rules import HealthRules
 from ganray.summary import Frame, rows
 from ganray.trial import Outcome
-
-FEW_MODES = 0.5  # effective modes at the end / those of real data, below which a trial failed
-FAR = 0.4  # distance at the end, above which it failed
 
 _RULES = HealthRules(budget=1)  # of which only levels that hold at any time are used
 
@@ -57,7 +55,7 @@ def fate_of(row: Mapping[str, Any]) -> Fate | None:
 
 
 def _ended_badly(row: Mapping[str, Any]) -> bool:
-    return _below(row["mode_ratio"], FEW_MODES) or _above(row["distance"], FAR)
+    return _below(row["mode_ratio"], BAD_MODES) or _above(row["distance"], BAD_DISTANCE)
 
 
 def _failure(row: Mapping[str, Any]) -> Fate:
@@ -65,7 +63,7 @@ def _failure(row: Mapping[str, Any]) -> Fate:
     if _above(row["extent"], _RULES.exploded):
         return Fate.DIVERGED
     good = row["high_quality"] is not None and row["high_quality"] >= _RULES.counted_quality
-    few = good and _below(row["mode_ratio"], FEW_MODES)
+    few = good and _below(row["mode_ratio"], BAD_MODES)
     return Fate.COLLAPSED if few or _below(row["diversity"], _RULES.narrow) else Fate.STALLED
 
 

@@ -154,8 +154,14 @@ def _combinations(data: Data, networks: Nets, search: Any, trainer: Trainer) -> 
 
 
 def _confirm(confirm: Any) -> Iterator[Problem]:
-    if confirm.top or confirm.seeds:
-        yield Problem("confirm", "confirming runs are not built yet; leave top and seeds at 0")
+    given = {"top": confirm.top, "seeds": confirm.seeds}
+    for name, other in (("top", "seeds"), ("seeds", "top")):
+        if given[other] and not given[name]:
+            yield Problem(
+                f"confirm.{name}",
+                f"must be at least 1 where confirm.{other} is {given[other]}; got 0. "
+                "With both at 0 nothing is confirmed",
+            )
 
 
 _CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (

@@ -96,10 +96,15 @@ class Measure(Part):
 
 
 class Confirm(Part):
-    """How many of the best settings run again, each with how many new seeds."""
+    """How many of the best settings run again, each with how many new seeds; both 0: none."""
 
     top: NonNegativeInt = 0
     seeds: NonNegativeInt = 0
+
+    @property
+    def trials(self) -> int:
+        """How many confirming trials that makes at most."""
+        return self.top * self.seeds
 
 
 class Budget(Part):

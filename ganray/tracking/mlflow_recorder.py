@@ -10,10 +10,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganray.tracking import schema
+from ganray.tracking.confirmation import confirmed
+from ganray.tracking.reader import fetch_trials
 from ganray.tracking.recorder import SweepRecord, TrialRecord
 from ganray.tracking.store import open_client
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, State, Verdict, best_values
@@ -77,6 +80,9 @@ class MlflowRecorder:
         """See `Recorder`."""
         now = _now()
         self._queue.put(lambda writer: writer.end_trial(ending, now))
+
+    def start_confirming(self, trials: int) -> None:
+        """See `Recorder`; its trials say themselves what they are."""
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""
@@ -189,10 +195,12 @@ class _Writer:
                 schema.SWEEP: self._record.name,
                 schema.STUDY: self._record.study_id,
                 schema.TRIAL: str(trial.number),
-                schema.PHASE: "search",
+                schema.PHASE: trial.phase,
                 schema.PARENT: self._parent,
                 schema.FILES: trial.files,
             }
+            if trial.confirms is not None:
+                tags[schema.CONFIRMS] = str(trial.confirms)
             run_id = self._create(_run_name(trial), tags, now)
         self._runs[trial.number] = run_id
         self._log_params(run_id, trial.params)
@@ -229,21 +237,36 @@ class _Writer:
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
         self._add_metrics(ending.number, values, update, now)
         self.flush(run_id)
-        nonfinite = ending.history[-1].nonfinite if ending.history else None
-        for key, value in (
-            *([(schema.NONFINITE, nonfinite)] if nonfinite is not None else []),
-            (schema.OUTCOME, ending.outcome.value),
-            (schema.REASON, ending.reason),
-            (schema.AUDITED, str(ending.audited).lower()),
-        ):
-            self._client.set_tag(run_id, key, value)
+        tags = {
+            schema.NONFINITE: ending.history[-1].nonfinite if ending.history else None,
+            schema.ENDING: ending.ended,
+            schema.OUTCOME: ending.outcome.value,
+            schema.REASON: ending.reason,
+            schema.AUDITED: str(ending.audited).lower(),
+        }
+        for key, value in tags.items():
+            if value is not None:
+                self._client.set_tag(run_id, key, value)
         self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         for outcome in Outcome:
             count = sum(found is outcome for found in outcomes.values())
             self._client.log_metric(self._parent, f"trials_{outcome.value}", count)
+        if self._record.confirming:
+            self._log_confirmation()
         self._client.set_terminated(self._parent, "KILLED" if cancelled else "FINISHED")
+
+    def _log_confirmation(self) -> None:
+        """What the confirming trials say, read back from the store: all, whoever wrote them."""
+        trials = fetch_trials(self._client, self._record.name, self._parent)
+        table = [asdict(row) for row in confirmed(trials, self._record.direction)]
+        for row in table:
+            for name, value in row.items():
+                if name != "trial" and value is not None:
+                    key = f"{schema.CONFIRMED}{row['trial']}/{name}"
+                    self._client.log_metric(self._parent, key, value)
+        self._client.log_dict(self._parent, {"confirmed": table}, schema.CONFIRMATION)
 
     def waiting(self) -> list[str]:
         """The runs that have metrics to be sent."""
@@ -321,9 +344,10 @@ class _Writer:
 
 
 def _run_name(trial: TrialRecord) -> str:
-    """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's."""
+    """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's; `40 confirms 17 …`."""
     params = trial.params
-    return f"{trial.number} {params['loss']} {params['d_steps']}:{params['g_steps']}"
+    what = "" if trial.confirms is None else f"confirms {trial.confirms} "
+    return f"{trial.number} {what}{params['loss']} {params['d_steps']}:{params['g_steps']}"
 
 
 def _now() -> int:

@@ -27,10 +27,12 @@ class TrialRow:
     number: int
     run_id: str
     phase: str
+    confirms: int | None  # the trial of the search that it repeats
     outcome: str | None  # None: it is still running
     reason: str | None
     nonfinite: str | None  # what stopped being finite at its last report
     audited: bool
+    ending: str | None  # healthy, between or bad; None: it was stopped, or still runs
     params: dict[str, Any]
     metrics: dict[str, float]  # the last value of each
     best: dict[str, float]  # the best value of each that has a better direction
@@ -61,8 +63,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     """
     with _reading(uri) as client:
         parent = _parent(client, name, uri)
-        runs = _search(client, name, {schema.PARENT: parent.info.run_id})
-        trials = [_row(run) for run in runs]
+        trials = fetch_trials(client, name, parent.info.run_id)
     direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
     searched = parent.data.tags.get(schema.SEARCHED, "")
     return SweepRow(
@@ -72,8 +73,14 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         objective=objective,
         direction=direction,
         params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
-        trials=tuple(sorted(trials, key=lambda trial: trial.number)),
+        trials=tuple(trials),
     )
+
+
+def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRow]:
+    """The trials under a sweep's own run, in the order of their numbers, without histories."""
+    runs = _search(client, name, {schema.PARENT: parent})
+    return sorted((_row(run) for run in runs), key=lambda trial: trial.number)
 
 
 def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]:
@@ -162,10 +169,12 @@ def _row(run: "Run") -> TrialRow:
         number=int(tags[schema.TRIAL]),
         run_id=run.info.run_id,
         phase=tags.get(schema.PHASE, "search"),
+        confirms=int(tags[schema.CONFIRMS]) if schema.CONFIRMS in tags else None,
         outcome=tags.get(schema.OUTCOME),
         reason=tags.get(schema.REASON),
         nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
         audited=tags.get(schema.AUDITED) == "true",
+        ending=tags.get(schema.ENDING),
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
         best=best,

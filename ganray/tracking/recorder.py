@@ -19,7 +19,8 @@ class SweepRecord:
     direction: str
     searched: Sequence[str]
     updates: int  # of a full trial
-    trials: int
+    trials: int  # of the search
+    confirming: int = 0  # trials that may follow it
     gpus_per_trial: float
     params: Mapping[str, Any]  # data, networks, sampler … by dotted name
     environment: Mapping[str, Any]
@@ -33,6 +34,12 @@ class TrialRecord:
     params: Mapping[str, Any]  # the whole configuration
     searched: Mapping[str, Any]
     files: str = ""  # the folder or URL of its pictures and checkpoint
+    confirms: int | None = None  # the trial of the search that it repeats with another seed
+
+    @property
+    def phase(self) -> str:
+        """`search` or `confirm`."""
+        return "search" if self.confirms is None else "confirm"
 
 
 class Recorder(Protocol):
@@ -56,6 +63,9 @@ class Recorder(Protocol):
     def end_trial(self, ending: Ending) -> None:
         """Called once for each trial that was started."""
 
+    def start_confirming(self, trials: int) -> None:
+        """Called once after the search, if some of it is to be confirmed; 0: nothing completed."""
+
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Called once, when no trial runs any more."""
 
@@ -73,6 +83,7 @@ class MemoryRecorder:
     verdicts: dict[int, list[Verdict]] = field(default_factory=dict)
     pictures: dict[int, dict[int, bytes]] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
+    confirming: int | None = None
     outcomes: Mapping[int, Outcome] | None = None
     cancelled: bool = False
     closed: bool = False
@@ -97,6 +108,10 @@ class MemoryRecorder:
     def end_trial(self, ending: Ending) -> None:
         """See `Recorder`."""
         self.endings[ending.number] = ending
+
+    def start_confirming(self, trials: int) -> None:
+        """See `Recorder`."""
+        self.confirming = trials
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -11,12 +11,14 @@ KIND: Final = "ganray.kind"  # sweep | trial
 SWEEP: Final = "ganray.sweep"  # the sweep's name
 STUDY: Final = "ganray.study"  # the identity of its study
 TRIAL: Final = "ganray.trial"  # the trial's number
-PHASE: Final = "ganray.phase"
+PHASE: Final = "ganray.phase"  # search | confirm
+CONFIRMS: Final = "ganray.confirms"  # the number of the trial that a confirming one repeats
 OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
 NONFINITE: Final = "ganray.nonfinite"  # what stopped being finite at the last report
 AUDITED: Final = "ganray.audited"
+ENDING: Final = "ganray.ending"  # healthy | between | bad, of trials that were not stopped
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
@@ -29,6 +31,8 @@ OBJECTIVE: Final = "objective"
 STOPPED_AT: Final = "stopped_at"
 GPU_HOURS: Final = "gpu_hours"
 BEST: Final = "best/"  # a section of its own among MLflow's charts
+CONFIRMED: Final = "confirmed/"  # and of the sweep's own run: by trial, then by what it is
+CONFIRMATION: Final = "confirmation.json"
 
 # How a trial's run ends, by outcome. Pruned trials are KILLED, as in MLflow's own Optuna storage.
 RUN_STATUS: Mapping[Outcome, str] = {

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +22,10 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
+from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.fit import check_fit
 from ganray.tuning.places import check_results, results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
-from ganray.tuning.space import trial_count
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.trainable import GanTrial
 
@@ -72,7 +74,8 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
     started_ray = not ray.is_initialized()
     try:
         check_results(spec)
-        SweepStudy.refuse_taken(spec)
+        for study in (SweepStudy, ConfirmStudy):
+            study.refuse_taken(spec)
         if started_ray:
             _start_ray()
         resources = trial_resources(spec)
@@ -126,35 +129,79 @@ def _run(
     for recorder in recorders:
         recorder.start_sweep(record)
     limits = SweepLimits(spec.budget.hours, spec.budget.failures)
+    shared = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
+    trainable = tune.with_resources(shared, resources)
+    studies: list[SweepStudy] = [study]
+    interrupted = True
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first one, this the second
+            _run_trials(study, "attempt-1", trainable, resources, recorders, limits)
+            if spec.confirm.trials and study.is_over and limits.reason is None:
+                confirming = _start_confirming(study, recorders)
+                if confirming is not None:
+                    studies.append(confirming)
+                    _run_trials(confirming, "confirm-1", trainable, resources, recorders, limits)
+            interrupted = False
+    finally:
+        outcomes = {n: outcome for each in studies for n, outcome in each.outcomes().items()}
+        cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
+        for recorder in recorders:
+            recorder.end_sweep(outcomes, cancelled=cancelled)
+    return SweepResult(spec.name, outcomes, cancelled, limits.reason)
+
+
+def _start_confirming(search: SweepStudy, recorders: Sequence[Recorder]) -> ConfirmStudy | None:
+    """The study that confirms what a search found; None if it found nothing."""
+    study = ConfirmStudy.create(search.spec) if search.best(1) else None
+    for recorder in recorders:
+        recorder.start_confirming(study.size if study is not None else 0)
+    return study
+
+
+def _run_trials(
+    study: SweepStudy,
+    experiment: str,
+    trainable: Any,
+    resources: dict[str, float],
+    recorders: Sequence[Recorder],
+    limits: SweepLimits,
+) -> None:
+    """Run all trials that a study asks for, as one Tune experiment."""
+    spec = study.spec
     scheduler = StudyScheduler(study, recorders, limits)
-    trainable = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=StudySearch(study, recorders, limits),
             scheduler=scheduler,
-            num_samples=trial_count(spec),
+            num_samples=study.size,
             max_concurrent_trials=_concurrency(spec, resources),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
         ),
         run_config=tune.RunConfig(
-            name=f"{spec.name}/attempt-1",
+            name=f"{spec.name}/{experiment}",
             storage_path=results_location(spec),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first one, this the second
+        with _own_interrupts():
             tuner.fit()
     finally:
         scheduler.cancel_unfinished("the sweep was stopped")
-        outcomes = study.outcomes()
-        cancelled = Outcome.CANCELLED in outcomes.values()
-        for recorder in recorders:
-            recorder.end_sweep(outcomes, cancelled=cancelled)
-    return SweepResult(spec.name, outcomes, cancelled, limits.reason)
+
+
+@contextlib.contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Tune leaves a handler of Ctrl-C behind that would swallow the next one."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _concurrency(spec: SweepSpec, resources: dict[str, float]) -> int:
@@ -181,6 +228,8 @@ def _sweep_record(
         "search.sampler": search.sampler,
         "search.trials": search.trials,
         "search.seed": search.seed,
+        "confirm.top": spec.confirm.top,
+        "confirm.seeds": spec.confirm.seeds,
         "budget.updates": budget.updates,
         "budget.reports": budget.reports,
         "prune.risk": spec.prune.risk if spec.prune else None,
@@ -195,7 +244,8 @@ def _sweep_record(
         direction=spec.objective.direction,
         searched=tuple(search.space.entries),
         updates=budget.updates,
-        trials=trial_count(spec),
+        trials=study.size,
+        confirming=spec.confirm.trials,
         gpus_per_trial=resources["GPU"],
         params=params,
         environment={**describe_environment(), "resources": resources, "seed": search.seed},

@@ -73,6 +73,7 @@ class StudySearch(Searcher):
             params=params,
             searched=assignment.searched,
             files=trial_location(self._study.spec, assignment.number),
+            confirms=assignment.confirms,
         )
         for recorder in self._recorders:
             recorder.start_trial(record)

@@ -6,7 +6,7 @@ killed driver loses no decision.
 
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 from uuid import uuid4
@@ -16,6 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ganray.errors import NameTakenError, UnknownSweepError
+from ganray.health.endings import ended_with
 from ganray.spec.models import Prune, SweepSpec
 from ganray.trial import Ending, Outcome, Signals, TrialConfig, Verdict, derive_seed
 from ganray.tuning.objective import final_objective
@@ -45,6 +46,7 @@ class Assignment:
     number: int
     config: TrialConfig
     searched: dict[str, Any]
+    confirms: int | None = None  # the trial of the search that it repeats with another seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Decision:
 
 class SweepStudy:
     """One sweep's study: asks for trials, takes their reports, writes their outcomes."""
+
+    SUFFIX = ""  # of the study's name
 
     def __init__(self, spec: SweepSpec, study: Study) -> None:
         self.spec = spec
@@ -71,7 +75,7 @@ class SweepStudy:
         Raises:
             NameTakenError: the storage has a study of that name.
         """
-        study = _find(spec)
+        study = cls._find(spec)
         if study is not None and not _is_half_made(study):
             raise _taken(spec)
 
@@ -84,12 +88,12 @@ class SweepStudy:
         """
         minimize = spec.objective.direction == "min"
         direction = StudyDirection.MINIMIZE if minimize else StudyDirection.MAXIMIZE
-        left = _find(spec)
+        left, name = cls._find(spec), spec.name + cls.SUFFIX
         storage = open_storage(spec, create=True)
         if left is not None and _is_half_made(left):
-            optuna.delete_study(study_name=spec.name, storage=storage)
+            optuna.delete_study(study_name=name, storage=storage)
         try:
-            study = optuna.create_study(study_name=spec.name, storage=storage, direction=direction)
+            study = optuna.create_study(study_name=name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             raise _taken(spec) from None
         study.set_user_attr("spec", spec.to_json())
@@ -103,7 +107,7 @@ class SweepStudy:
         Raises:
             UnknownSweepError: there is none.
         """
-        study = _find(spec)
+        study = cls._find(spec)
         if study is None or not study.user_attrs.keys() >= _IDENTITY:
             raise UnknownSweepError(
                 f"no sweep named '{spec.name}' is recorded in {study_location(spec)}"
@@ -118,12 +122,23 @@ class SweepStudy:
         found: str = self._study.user_attrs["id"]
         return found
 
+    @property
+    def size(self) -> int:
+        """How many trials there are to be, asked for or not."""
+        return trial_count(self.spec)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial was asked for and ended by itself."""
+        outcomes = self.outcomes().values()
+        return len(outcomes) >= self.size and Outcome.CANCELLED not in outcomes
+
     def ask(self) -> Assignment | None:
         """The next trial; None when the sweep has had all of them."""
         trials = self._study.get_trials(deepcopy=False)
         waiting = [t.number for t in trials if t.state is TrialState.WAITING]
         number = waiting[0] if waiting else len(trials)
-        if number >= trial_count(self.spec):
+        if number >= self.size:
             return None
         point = fixed_point(self.spec, number) or {}
         if point and not waiting:  # a driver may have been killed between this line and `ask`
@@ -181,6 +196,18 @@ class SweepStudy:
         return {
             t.number: Outcome(t.user_attrs["outcome"]) for t in trials if "outcome" in t.user_attrs
         }
+
+    def best(self, count: int) -> list[Assignment]:
+        """The best completed trials, best first: no two that differ in nothing but their seed."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = 1.0 if self.spec.objective.direction == "min" else -1.0
+        found: dict[TrialConfig, Assignment] = {}
+        for trial in sorted(trials, key=lambda t: (sign * t.user_attrs["objective"], t.number)):
+            attributes = trial.user_attrs
+            config = TrialConfig(**attributes["config"])
+            assignment = Assignment(trial.number, config, attributes["searched"])
+            found.setdefault(replace(config, seed=0), assignment)
+        return list(found.values())[:count]
 
     def config(self, number: int) -> TrialConfig:
         """The configuration of a recorded trial.
@@ -246,6 +273,7 @@ class SweepStudy:
             history=history,
             audited="audited" in frozen.user_attrs,
             wall_seconds=(datetime.now() - started).total_seconds(),
+            ended=ended_with(outcome, history),
         )
 
     def _trial(self, number: int) -> Trial:
@@ -256,13 +284,14 @@ class SweepStudy:
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
 
-
-def _find(spec: SweepSpec) -> Study | None:
-    """The study that has the sweep's name, whoever made it; makes nothing."""
-    try:
-        return optuna.load_study(study_name=spec.name, storage=open_storage(spec, create=False))
-    except (KeyError, FileNotFoundError):
-        return None
+    @classmethod
+    def _find(cls, spec: SweepSpec) -> Study | None:
+        """The study that has this name, whoever made it; makes nothing."""
+        name = spec.name + cls.SUFFIX
+        try:
+            return optuna.load_study(study_name=name, storage=open_storage(spec, create=False))
+        except (KeyError, FileNotFoundError):
+            return None
 
 
 def _is_half_made(study: Study) -> bool:

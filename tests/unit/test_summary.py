@@ -9,22 +9,40 @@ import pandas as pd
 import pytest
 
 from ganray.errors import UnknownSweepError
-from ganray.summary import best_trial, export, history, rows, searched_columns, summarize
+from ganray.summary import (
+    best_trial,
+    confirmation,
+    export,
+    history,
+    rows,
+    searched_columns,
+    summarize,
+)
 from ganray.trial import SIGNALS
-from tests.conftest import RECORDED, signals_at
+from tests.conftest import CONFIRMING, RECORDED, signals_at
 
 SEARCHED = ["loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"]
 BEST = [f"best_{name}" for name, better in SIGNALS.items() if better is not None]
 COLUMNS = [
-    *["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"],
-    *["objective", *SEARCHED, *SIGNALS, *BEST, "d_updates", "g_updates", "images"],
+    *["trial", "phase", "confirms", "outcome", "ending", "audited", "reason", "stopped_at"],
+    *[
+        "seconds",
+        "gpu_hours",
+        "objective",
+        *SEARCHED,
+        *SIGNALS,
+        *BEST,
+        "d_updates",
+        "g_updates",
+        "images",
+    ],
     *["started", "ended", "run_id"],
 ]
 DTYPES = {
     **dict.fromkeys(COLUMNS, "Float64"),
-    **dict.fromkeys(["trial", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
+    **dict.fromkeys(["trial", "confirms", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
     **dict.fromkeys(["loss", "reason", "run_id"], "string"),
-    **dict.fromkeys(["phase", "outcome"], "category"),
+    **dict.fromkeys(["phase", "outcome", "ending"], "category"),
     **dict.fromkeys(["started", "ended"], "datetime64[ms, UTC]"),
     "audited": "boolean",
 }
@@ -42,6 +60,7 @@ def test_summary_has_its_documented_columns_in_their_order(frame: pd.DataFrame) 
 def test_every_column_has_its_type(frame: pd.DataFrame) -> None:
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == DTYPES
     assert list(frame["phase"].cat.categories) == ["search", "confirm"]
+    assert list(frame["ending"].cat.categories) == ["healthy", "between", "bad"]
 
 
 def test_every_value_is_the_one_that_was_recorded(frame: pd.DataFrame) -> None:
@@ -59,7 +78,7 @@ def test_every_value_is_the_one_that_was_recorded(frame: pd.DataFrame) -> None:
         assert row["outcome"] == (outcome.value if outcome else None)
         assert row["reason"] == (f"because {outcome}" if outcome else None)
         assert row["audited"] is (row["trial"] == 3)
-        assert row["phase"] == "search"
+        assert (row["phase"], row["confirms"], row["ending"]) == ("search", None, None)
 
 
 def test_what_is_known_at_the_end_of_a_trial(frame: pd.DataFrame) -> None:
@@ -190,3 +209,42 @@ def test_empty_sweep_may_be_exported(form: str, recorded: str) -> None:
     else:
         read = pd.read_csv if form == "csv" else pd.read_parquet
         assert list(read(io.BytesIO(content)).columns) == COLUMNS
+
+
+# --- confirmed ------------------------------------------------------------------------------------
+
+
+def test_confirming_trial_says_which_one_it_repeats_and_how_it_ended(confirming: str) -> None:
+    found = rows(summarize("confirmed", confirming))
+    columns = ("confirms", "objective", "outcome", "ending")
+    assert {row["trial"]: tuple(row[name] for name in columns) for row in found} == CONFIRMING
+    assert [row["phase"] for row in found] == ["search"] * 3 + ["confirm"] * 7
+
+
+def test_best_trial_is_one_of_the_search(confirming: str) -> None:
+    best = best_trial(summarize("confirmed", confirming))
+    assert best is not None
+    assert best["trial"] == 1  # not 3, the same settings with a seed that did better
+
+
+def test_confirmation_is_a_row_a_configuration_the_best_median_first(confirming: str) -> None:
+    frame = confirmation("confirmed", confirming)
+    columns = ["trial", "objective", "loss", "seeds", "median", "worst", "best", "bad", "healthy"]
+    assert list(frame.columns) == columns
+    third = 1 / 3
+    assert [tuple(row.values()) for row in rows(frame)] == [
+        (0, 0.25, "wgan", 2, 0.375, 0.5, 0.25, 0.5, 0.0),
+        # the one that diverged has no objective, whatever it reported before
+        (1, 0.125, "hinge", 3, 0.5, None, 0.0625, 2 * third, third),
+    ]
+    assert searched_columns(frame) == ["loss"]
+    assert json.loads(export(frame, "json")) == rows(frame)
+
+
+def test_sweep_that_confirmed_nothing_has_an_empty_confirmation(
+    confirming: str, recorded: str
+) -> None:
+    frame = confirmation("recorded", recorded)
+    assert len(frame) == 0
+    assert frame["d_steps"].dtype == "Int64"
+    assert frame["median"].dtype == confirmation("confirmed", confirming)["median"].dtype

@@ -52,7 +52,7 @@ class History:
 def fetch_histories(
     name: str, uri: str | None = None, tell: Tell = lambda *_: None
 ) -> list[History]:
-    """All ended trials of a sweep that reported anything, in their order.
+    """All ended trials of a sweep's search that reported anything, in their order.
 
     Args:
         name: of the sweep.
@@ -74,7 +74,7 @@ def fetch_histories(
     found = [
         _history(sweep, trial, Outcome(trial.outcome), reports[trial.number])
         for trial in sweep.trials
-        if trial.outcome is not None and trial.number in reports
+        if trial.phase == "search" and trial.outcome is not None and trial.number in reports
     ]
     if not found:
         raise DataError(f"no trial of sweep '{name}' has ended with a report")

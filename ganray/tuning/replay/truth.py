@@ -9,21 +9,15 @@
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ganray.errors import DataError
-from ganray.trial import Signals
+from ganray.health.endings import FINAL, ended, is_healthy
 from ganray.tuning.objective import final_objective
 from ganray.tuning.replay.histories import History
 
-WINDOW = 0.1  # share of the reports that a final value is the median of
-BAD_MODES = 0.5  # mode_ratio below which a trial is bad
-BAD_DISTANCE = 0.4  # distance above which it is
-HEALTHY_MODES = 0.9  # mode_ratio from which a trial is healthy
-HEALTHY_DISTANCE = 0.1  # distance up to which it is
 TOP = 0.25  # share of a data set's trials
 
 
@@ -62,19 +56,14 @@ def label(histories: Sequence[History]) -> list[Truth]:
 
 def kind_of(history: History) -> Kind:
     """How one trial turned out."""
-    if not history.is_full:
-        return Kind.UNKNOWN
-    modes, distance = _medians(history.reports[-_window(history) :])
-    if history.ended_nonfinite or modes < BAD_MODES or distance > BAD_DISTANCE:
-        return Kind.BAD
-    return Kind.HEALTHY if _is_healthy(modes, distance) else Kind.BETWEEN
+    return Kind(ended(history.reports)) if history.is_full else Kind.UNKNOWN
 
 
 def has_peaked(history: History) -> bool:
     """Whether a trial was healthy over any window: what its best checkpoint would have saved."""
     width = _window(history)
     starts = range(len(history.reports) - width + 1)
-    return any(_is_healthy(*_medians(history.reports[i : i + width])) for i in starts)
+    return any(is_healthy(history.reports[i : i + width]) for i in starts)
 
 
 def best_report(history: History) -> int | None:
@@ -105,22 +94,7 @@ def _quarter(count: int) -> int:
 def _window(history: History) -> int:
     """In reports; of a trial that ended early, as if it had gone on."""
     full = len(history.reports) * history.budget / history.cost
-    return max(1, round(WINDOW * full))
-
-
-def _medians(reports: Sequence[Signals]) -> tuple[float, float]:
-    """Of `mode_ratio` and of `distance`."""
-    modes = [_or(signals.mode_ratio, 0.0) for signals in reports]
-    distances = [_or(signals.distance, math.inf) for signals in reports]
-    return statistics.median(modes), statistics.median(distances)
-
-
-def _or(value: float | None, worst: float) -> float:
-    return worst if value is None or math.isnan(value) else value
-
-
-def _is_healthy(modes: float, distance: float) -> bool:
-    return modes >= HEALTHY_MODES and distance <= HEALTHY_DISTANCE
+    return max(1, round(FINAL * full))
 
 
 def _refuse_uncounted(histories: Sequence[History]) -> None:

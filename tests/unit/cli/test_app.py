@@ -24,10 +24,11 @@ from ganray.summary import summarize
 from ganray.tracking.recorder import MemoryRecorder, Recorder
 from ganray.trial import Outcome
 from ganray.tuning import driver
+from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
 from ganray.tuning.session import Session, Workbench
 from ganray.tuning.study import SweepStudy
-from tests.conftest import Answer
+from tests.conftest import Answer, signals_at
 
 Program = Callable[..., Answer]
 
@@ -108,6 +109,20 @@ def test_valid_grid_is_told_with_as_many_trials_as_it_has_points(
 ) -> None:
     answer = ganray("validate", file, "--set", "search.sampler=grid", "--set", "search.trials=99")
     assert "'small': 5 grid trials" in answer.out  # four points, after the first one
+
+
+def test_valid_file_that_confirms_its_best_says_so(file: str, ganray: Program) -> None:
+    answer = ganray("validate", file, "--set", "confirm={top: 3, seeds: 5}")
+    assert answer.out.endswith(
+        "searching loss, d_steps; the best 3 again with 5 fresh seeds each\n"
+    )
+
+
+def test_trials_of_the_command_line_are_those_of_the_search(
+    run_recorded: Callable[..., tuple[Answer, SweepSpec]],
+) -> None:
+    _, spec = run_recorded("--trials", "7", "--set", "confirm={top: 3, seeds: 5}")
+    assert (spec.search.trials, spec.confirm.trials) == (7, 15)
 
 
 def test_settings_are_validated_with_the_file(file: str, ganray: Program) -> None:
@@ -344,6 +359,25 @@ def test_train_repeats_a_recorded_trial(file: str, ganray: Program) -> None:
     assert signals["distance"] != train(ganray, "--trial", "1")[1]["distance"]
 
 
+def test_train_repeats_a_confirming_trial(file: str, ganray: Program) -> None:
+    options = ["search.trials=1", "confirm={top: 1, seeds: 1}"]
+    spec = load_sweep(file, options)
+    study = SweepStudy.create(spec)
+    study.ask()
+    study.report(0, signals_at(20, distance=0.1))
+    study.finish(0, Outcome.COMPLETED)
+    asked = ConfirmStudy.create(spec).ask()
+    assert asked is not None
+    session = Session(Workbench(spec, load_dataset(spec.data.model_dump())), asked.config)
+    while not session.done:
+        expected = session.next_report()
+    _, signals = train(ganray, "--trial", "1")
+    assert signals == {k: v for k, v in expected.to_dict().items() if "second" not in k}
+    assert signals["distance"] != train(ganray, "--trial", "0")[1]["distance"]
+    answer = ganray("train", file, "--trial", "2")
+    assert answer == (2, "", "ganray: sweep 'small' has no trial 2; it has 2\n")
+
+
 def test_train_may_have_everything_set(file: str, ganray: Program) -> None:
     answer = ganray("train", file, "--set", "loss=hinge", "--set", "d_steps=1")
     assert (answer.code, answer.err[:11]) == (0, "loss=hinge ")
@@ -469,6 +503,23 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
         "loss=wgan d_steps=1 weight_clip=1 d_lr=0.5",
         "",
         "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
+    ]
+    assert controls(answer.out) == set()
+
+
+def test_summary_ends_with_what_was_confirmed(confirming: str, ganray: Program) -> None:
+    answer = ganray("summary", "confirmed", "--tracking-uri", confirming)
+    assert (answer.code, answer.err) == (0, "")
+    lines = [line.rstrip() for line in answer.out.splitlines()]
+    assert lines[0] == "confirmed: 3 trials, 2 completed, 1 stalled"
+    assert [line.split()[:1] for line in lines[2:5]] == [["1"], ["0"], ["2"]]
+    assert lines[6:] == [
+        "Best: trial 1, distance 0.125, – effective modes, – covered",
+        "",
+        "Confirmed with fresh seeds: 7 trials, 4 completed, 1 diverged, 1 cancelled, 1 running",
+        "trial  seeds  median distance  worst    best  ended badly  settings",
+        "    0      2            0.375    0.5    0.25          50%  loss=wgan",
+        "    1      3              0.5      –  0.0625          67%  loss=hinge",
     ]
     assert controls(answer.out) == set()
 

@@ -114,6 +114,36 @@ def test_time_left_is_guessed_from_what_is_through(board: Board, clock: Clock) -
     assert board.seconds_left() == 0.0
 
 
+def test_confirming_trials_are_counted_by_themselves_and_are_never_the_best(board: Board) -> None:
+    board.start_sweep(sweep_record(trials=2, confirming=4))
+    for number in (0, 1):
+        start(board, number)
+        end(board, number, Outcome.COMPLETED, 0.5 - 0.1 * number)
+    assert board.count == "2/2"
+    board.start_confirming(2)
+    assert board.count == "confirming 0/2"
+    for number in (2, 3):
+        board.start_trial(TrialRecord(number=number, params={}, searched={}, confirms=1))
+    end(board, 2, Outcome.COMPLETED, 0.01)
+    assert board.count == "confirming 1/2"
+    assert board.best is not None
+    assert board.best[0].number == 1
+    assert (board.finished, list(board.running)) == (3, [3])
+
+
+def test_time_left_has_the_confirming_trials_in_it(board: Board, clock: Clock) -> None:
+    board.start_sweep(sweep_record(trials=2, confirming=4))
+    start(board, 0)
+    clock.now += 10.0
+    end(board, 0, Outcome.COMPLETED, 0.5)
+    assert board.seconds_left() == pytest.approx(50.0)
+    start(board, 1)
+    clock.now += 10.0
+    end(board, 1, Outcome.COLLAPSED)
+    board.start_confirming(2)  # fewer completed than were to be confirmed
+    assert board.seconds_left() == pytest.approx(20.0)
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0, "0:00"), (5.4, "0:05"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")],

@@ -133,6 +133,31 @@ def test_terminal_shows_no_best_before_a_trial_completed() -> None:
     assert not [line for line in frame if "best" in line]
 
 
+def test_terminal_shows_how_far_the_confirmation_is() -> None:
+    with on_terminal(80) as (board, out):
+        board.start_sweep(sweep_record(confirming=15))
+        board.start_confirming(15)
+        confirm(board, 10, 11)
+    frame = last_frame(out)
+    assert frame[0].startswith("ring  confirming 1/15 trials  0:0")
+    assert any(line.split()[:2] == ["11", "0%"] for line in frame)
+    assert "nothing to confirm" not in out.getvalue()
+
+
+def confirm(board: Board, ended: int, running: int) -> None:
+    for number in (ended, running):
+        record = TrialRecord(number=number, params={}, searched=SEARCHED, confirms=3)
+        board.start_trial(record)
+    board.end_trial(Ending(number=ended, outcome=Outcome.COMPLETED, objective=0.25))
+
+
+def test_terminal_says_that_there_is_nothing_to_confirm() -> None:
+    with on_terminal(80) as (board, out):
+        board.start_sweep(sweep_record(confirming=15))
+        board.start_confirming(0)
+    assert "nothing to confirm: no trial completed" in out.getvalue()
+
+
 def test_terminal_is_left_as_it_was() -> None:
     with on_terminal(80) as (board, out):
         half_way(board)
@@ -154,6 +179,21 @@ def test_pipe_gets_a_line_for_what_starts_ends_and_is_done() -> None:
         "done: 1 completed, 1 collapsed, 1 stalled, 1 diverged, 1 outranked, 1 crashed, 1 cancelled"
     )
     assert len(lines) == 9
+
+
+def test_pipe_is_told_of_the_confirmation() -> None:
+    with in_pipe() as (board, out):
+        board.start_sweep(sweep_record(confirming=15))
+        board.start_confirming(15)
+        confirm(board, 10, 11)
+        board.start_confirming(0)
+    lines = [re.sub(r"^\[0:0\d\] ", "", line) for line in out.getvalue().splitlines()]
+    assert lines == [
+        "ring: 10 trials of 100 updates, then up to 15 that confirm the best",
+        "confirming the best with fresh seeds: 15 trials",
+        "confirming 1/15  trial 10 completed, 0.25",
+        "nothing to confirm: no trial completed",
+    ]
 
 
 def test_pipe_is_told_that_the_sweep_was_stopped() -> None:

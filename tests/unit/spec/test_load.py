@@ -392,9 +392,23 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(networks="{name: conv}"),
         ["networks.name: conv takes images, and these data are vectors; use mlp"],
     ),
-    "confirming runs": (
+    "confirming with no seeds": (
         sweep(confirm="{top: 2}"),
-        ["confirm: confirming runs are not built yet; leave top and seeds at 0"],
+        [
+            "confirm.seeds: must be at least 1 where confirm.top is 2; got 0. "
+            "With both at 0 nothing is confirmed"
+        ],
+    ),
+    "confirming nothing": (
+        sweep(confirm="{top: 0, seeds: 5}"),
+        [
+            "confirm.top: must be at least 1 where confirm.seeds is 5; got 0. "
+            "With both at 0 nothing is confirmed"
+        ],
+    ),
+    "confirming less than nothing": (
+        sweep(confirm="{top: -1, seeds: 5}"),
+        ["confirm.top: must be at least 0; got -1"],
     ),
     "two faults in two parts": (
         sweep(data="{name: rng}", search="trials: 0"),

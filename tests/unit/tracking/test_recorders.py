@@ -21,7 +21,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_history, fetch_sweep
 from ganray.tracking.recorder import MemoryRecorder, Recorder, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
-from tests.conftest import signals_at
+from tests.conftest import CONFIRMING, record_confirmation, signals_at
 
 SWEEP = SweepRecord(
     study_id="5ad1",
@@ -340,6 +340,49 @@ def test_end_of_a_trial_tells_how_far_it_came_what_it_cost_and_its_best(
     assert row.metrics["stopped_at"] == 0.2
     assert row.metrics["gpu_hours"] == 1.0
     assert (row.best["distance"], row.best["modes"]) == (0.3, 3.0)
+
+
+def test_confirming_trial_is_a_child_run_that_says_what_it_repeats(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    record_confirmation(recorder)
+    _, children = runs(store)
+    assert children[3].info.run_name == "3 confirms 1 hinge 1:1"
+    assert children[3].data.tags["ganray.phase"] == "confirm"
+    assert children[3].data.tags["ganray.confirms"] == "1"
+    assert children[1].data.tags["ganray.phase"] == "search"
+    assert "ganray.confirms" not in children[1].data.tags
+    endings = {n: run.data.tags.get("ganray.ending") for n, run in sorted(children.items())}
+    assert endings == {number: row[3] for number, row in CONFIRMING.items()}
+
+
+def test_run_of_a_sweep_has_what_its_confirmation_says(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    record_confirmation(recorder)
+    parent, _ = runs(store)
+    names = ("seeds", "median", "worst", "best", "bad", "healthy")
+    first, second = (
+        [parent.data.metrics.get(f"confirmed/{number}/{name}") for name in names]
+        for number in (0, 1)
+    )
+    assert first == [2.0, 0.375, 0.5, 0.25, 0.5, 0.0]
+    assert second == [3.0, 0.5, None, 0.0625, 2 / 3, 1 / 3]
+    file = MlflowClient(store).download_artifacts(parent.info.run_id, "confirmation.json")
+    table = json.loads(Path(file).read_text())["confirmed"]
+    assert [row["trial"] for row in table] == [0, 1]
+    assert table[1]["worst"] is None
+
+
+def test_run_of_a_sweep_that_confirms_nothing_has_no_such_file(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder)
+    recorder.close()
+    parent, _ = runs(store)
+    assert not [name for name in parent.data.metrics if name.startswith("confirmed/")]
+    files = MlflowClient(store).list_artifacts(parent.info.run_id)
+    assert "confirmation.json" not in [file.path for file in files]
 
 
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:

@@ -11,8 +11,10 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from ganray.spec.load import parse_sweep
+from ganray.spec.models import Confirm
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome, Signals
+from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
 from ganray.tuning.study import SweepStudy
 
@@ -53,6 +55,21 @@ def test_search_gives_each_trial_once_and_then_ends(study: SweepStudy) -> None:
     assert [config["number"] for config in given[:2]] == [0, 1]
     assert given[2] == Searcher.FINISHED
     assert memory.trials[1].params == given[1]["trial_config"]
+
+
+def test_recorders_hear_which_trial_is_confirmed(study: SweepStudy) -> None:
+    spec = study.spec.model_copy(update={"confirm": Confirm(top=1, seeds=1)})
+    for _ in range(2):
+        number = study.ask().number
+        study.report(number, at(20))
+        study.finish(number, Outcome.COMPLETED)
+    search, _, memory = faces(ConfirmStudy.create(spec), SweepLimits(None, 5))
+    given = [search.suggest(str(i)) for i in range(2)]
+    assert (given[0]["number"], given[1]) == (2, Searcher.FINISHED)
+    record = memory.trials[2]
+    assert (record.phase, record.confirms) == ("confirm", 0)
+    assert record.files.endswith("hooks/trials/0002")
+    assert record.params["seed"] == given[0]["trial_config"]["seed"] != study.config(0).seed
 
 
 def test_trial_goes_on_until_its_budget_and_stops_as_completed(study: SweepStudy) -> None:

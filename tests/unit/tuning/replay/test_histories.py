@@ -25,15 +25,20 @@ EVERY = {name: 0.1 * (index + 1) / 3 for index, name in enumerate(SIGNALS)}
 
 
 def store_with(store: str, reports: list[Signals], **sweep: Any) -> str:
-    """A store with the sweep `ring` of one trial, which diverged."""
+    """A store with the sweep `ring` of one trial, which diverged, and one that confirms it."""
     facts = {"data.name": "ring", "budget.updates": 1_000}
     recorder = mlflow_recorder.MlflowRecorder(store, "ganray")
     recorder.start_sweep(sweep_record(**{"params": facts, "updates": 1_000, **sweep}))
     config = asdict(TrialConfig(loss="wgan"))
-    recorder.start_trial(TrialRecord(number=0, params=config, searched={"loss": "wgan"}))
-    for signals in reports:
-        recorder.report(0, signals, Verdict(State.HEALTHY))
-    recorder.end_trial(Ending(number=0, outcome=Outcome.DIVERGED, reason="why", history=reports))
+    for number, confirms in ((0, None), (1, 0)):
+        searched = {"loss": "wgan"}
+        recorder.start_trial(
+            TrialRecord(number=number, params=config, searched=searched, confirms=confirms)
+        )
+        for signals in reports:
+            recorder.report(number, signals, Verdict(State.HEALTHY))
+        ending = {"outcome": Outcome.DIVERGED, "reason": "why", "history": reports}
+        recorder.end_trial(Ending(number=number, **ending))
     recorder.close()
     return store
 
@@ -52,6 +57,11 @@ def test_ended_trials_with_a_report_are_read(recorded: str) -> None:
         assert (history.source, history.data, history.budget) == ("recorded", "ring", 20)
         assert (history.metric, history.direction) == ("distance", "min")
     assert [history.is_full for history in histories] == [True, False, True]
+
+
+def test_what_confirms_a_trial_is_no_part_of_the_search(store: str, here: Path) -> None:
+    histories = fetch_histories("ring", store_with(store, [signals_at(100, distance=0.5)]))
+    assert [history.number for history in histories] == [0]
 
 
 def test_seed_is_no_part_of_a_setting() -> None:
@@ -78,7 +88,7 @@ def test_older_record_tells_what_was_not_finite_in_its_reason(
     reports = [signals_at(100, distance=0.5), signals_at(200, nonfinite="loss of D")]
     store_with(store, reports)
     client = MlflowClient(store)
-    (run,) = client.search_runs(["1"], "tags.`ganray.kind` = 'trial'")
+    (run,) = client.search_runs(["1"], "tags.`ganray.phase` = 'search'")
     assert run.data.tags["ganray.nonfinite"] == "loss of D"
     client.delete_tag(run.info.run_id, "ganray.nonfinite")
     assert not fetch_histories("ring", store)[0].ended_nonfinite
