@@ -45,9 +45,18 @@ def lowest_odds(odds: Mapping[int, float], patience: float) -> float:
 
 
 def _odds(history: Sequence[Signals], rules: HealthRules) -> dict[int, float]:
-    """Log odds of ending healthy after so many reports, from the end of the warm-up on."""
-    judged = [end for end, s in enumerate(history, 1) if s.update >= rules.warm_up * rules.budget]
-    return {end: rules.model.log_odds(history[:end], rules.budget) for end in judged}
+    """Log odds of ending healthy after so many reports, the last first.
+
+    Back to the warm-up, or to a report that can be trusted: what was before it is forgiven.
+    """
+    odds: dict[int, float] = {}
+    for end in range(len(history), 0, -1):
+        if history[end - 1].update < rules.warm_up * rules.budget:
+            break
+        odds[end] = rules.model.log_odds(history[:end], rules.budget)
+        if odds[end] >= rules.trusted:
+            break
+    return odds
 
 
 def _by_recovery(history: Sequence[Signals], rules: HealthRules) -> Verdict:
@@ -66,12 +75,12 @@ def _by_recovery(history: Sequence[Signals], rules: HealthRules) -> Verdict:
 
 
 def _spell(odds: dict[int, float], enter: float, leave: float) -> list[int]:
-    """The reports of the present spell below a level, the last first.
+    """The reports of the present spell below a level, the last first as in `odds`.
 
     A spell begins with a report below `enter` and lasts until one that is not below `leave`.
     """
     below: list[int] = []
-    for end in reversed(odds):
+    for end in odds:
         if not odds[end] < leave:
             break
         below.append(end)

@@ -85,10 +85,12 @@ def features(history: Sequence[Signals], budget: int) -> tuple[float, ...]:
 
 
 def _lately(measure: Measure, history: Sequence[Signals], start: float) -> float:
-    is_measured = any(measure.known(s) is not None for s in history)
-    missing = measure.worst if is_measured else measure.best
     known = [measure.known(s) for s in history if s.update > start]
-    found = [measure.feature(missing if value is None else value) for value in known]
+    if None in known:
+        is_measured = any(measure.known(s) is not None for s in history)
+        missing = measure.worst if is_measured else measure.best
+        known = [missing if value is None else value for value in known]
+    found = [measure.feature(value) for value in known if value is not None]
     return sum(found) / len(found)
 
 
