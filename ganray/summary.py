@@ -23,9 +23,10 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         tracking_uri: the MLflow store; None: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db`.
 
     Returns:
-        Columns `trial, phase, outcome, audited, reason, stopped_at` (share of the budget),
-        `seconds` (of training), `gpu_hours, objective`; every searched parameter; every signal's
-        last value under its own name, its best as `best_…`; counters; `started`, `ended`; `run_id`.
+        Columns `trial, phase, outcome, audited, rule` (what stopped it), `reason, stopped_at`
+        (share of the budget), `seconds` (of training), `gpu_hours, objective`; every searched
+        parameter; every signal's last value under its own name, its best as `best_…`; counters;
+        `started`, `ended`; `run_id`.
         A trial that still runs has no outcome; a sweep without trials gives an empty frame with the
         same columns. `attrs` has the sweep's `objective`, `direction`, `status` and `searched`.
 
@@ -101,7 +102,8 @@ def _isoformat(value: datetime) -> str:
 
 
 def _columns(sweep: SweepRow) -> list[str]:
-    head = ["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"]
+    head = ["trial", "phase", "outcome", "audited", "rule", "reason", "stopped_at"]
+    head += ["seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
     tail = ["started", "ended", "run_id"]
     return [*head, "objective", *sweep.searched, *SIGNALS, *_BEST, *counters, *tail]
@@ -116,6 +118,7 @@ def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
         "phase": trial.phase,
         "outcome": trial.outcome,
         "audited": trial.audited,
+        "rule": trial.rule,
         "reason": trial.reason,
         "started": trial.started,
         "ended": trial.ended,
@@ -133,6 +136,7 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
         "phase": pd.CategoricalDtype(["search", "confirm"]),
         "outcome": pd.CategoricalDtype([outcome.value for outcome in Outcome]),
         "audited": "boolean",
+        "rule": "string",
         "reason": "string",
         "started": "datetime64[ms, UTC]",
         "ended": "datetime64[ms, UTC]",

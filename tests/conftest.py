@@ -22,7 +22,7 @@ from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
 from ganray.tracking.recorder import SweepRecord, TrialRecord
-from ganray.trial import Ending, Outcome, Signals, State, TrialConfig, Verdict
+from ganray.trial import Ending, Outcome, Signals, State, StopRecord, TrialConfig, Verdict
 
 if TYPE_CHECKING:
     from ganray.tuning.replay.histories import History
@@ -60,6 +60,18 @@ RECORDED: dict[int, tuple[dict[str, Any], list[dict[str, Any]], Outcome | None]]
     ),
     4: ({"loss": "wgan", "d_lr": 0.5, "d_steps": 1, "weight_clip": 1.0}, [{"modes": 3.0}], None),
 }
+
+
+# what stopped trial 1 of it, and what would have stopped trial 3
+STOP = StopRecord(
+    update=10,
+    outcome=Outcome.COLLAPSED,
+    reason="few modes",
+    rule="few_modes",
+    thresholds={"mode_ratio": 0.35},
+    recovery=0.01,
+)
+AUDIT = StopRecord(update=10, outcome=Outcome.STALLED, reason="JS saturated", rule="separable")
 
 
 class Answer(NamedTuple):
@@ -217,7 +229,8 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
                 reason=f"because {outcome}",
                 objective=history[-1].distance if history else None,
                 history=history,
-                audited=number == 3,
+                stop=STOP if outcome is STOP.outcome else None,
+                would_be=AUDIT if number == 3 else None,
                 wall_seconds=3_600.0,
             )
             recorder.end_trial(ending)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.recorder import Evidence, SweepRecord, TrialRecord
 from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict
 
 
@@ -87,6 +87,9 @@ class Board:
             value = ending.objective
             if ending.outcome is Outcome.COMPLETED and value is not None and self._improves(value):
                 self.best = (trial, value)
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """See `Recorder`."""
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

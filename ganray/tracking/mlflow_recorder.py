@@ -14,13 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganray.tracking import schema
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, State, Verdict, best_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+    from PIL.Image import Image
 
 log = logging.getLogger("ganray.tracking")
 
@@ -69,7 +70,7 @@ class MlflowRecorder:
         now = _now()
         self._queue.put(lambda writer: writer.report(number, signals, verdict, now))
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+    def picture(self, number: int, update: int, load: Load) -> None:
         """See `Recorder`."""
         self._queue.put(lambda writer: writer.picture(number, update, load))
 
@@ -77,6 +78,10 @@ class MlflowRecorder:
         """See `Recorder`."""
         now = _now()
         self._queue.put(lambda writer: writer.end_trial(ending, now))
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """See `Recorder`."""
+        self._queue.put(lambda writer: writer.evidence(number, evidence))
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""
@@ -205,17 +210,20 @@ class _Writer:
         values = {name: getattr(signals, name) for name in names}
         self._add_metrics(number, values, signals.update, now)
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
-        from PIL import Image
-
+    def picture(self, number: int, update: int, load: Load) -> None:
         run_id = self._runs[number]
-        try:
-            image = Image.open(io.BytesIO(load()))
-            image.load()
-        except Exception as error:
-            log.warning("the picture of trial %d at update %d is lost: %s", number, update, error)
-            return
-        self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
+        image = _image(load, f"the picture of trial {number} at update {update}")
+        if image is not None:
+            self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        run_id = self._runs[number]
+        for name, load in evidence.pictures.items():
+            image = _image(load, f"{name} of trial {number}")
+            if image is not None:
+                self._client.log_image(run_id, image, artifact_file=name)
+        if evidence.best_checkpoint:
+            self._client.set_tag(run_id, schema.BEST_CHECKPOINT, evidence.best_checkpoint)
 
     def end_trial(self, ending: Ending, now: int) -> None:
         run_id = self._runs[ending.number]
@@ -237,7 +245,19 @@ class _Writer:
             (schema.AUDITED, str(ending.audited).lower()),
         ):
             self._client.set_tag(run_id, key, value)
+        self._explain(run_id, ending)
         self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
+
+    def _explain(self, run_id: str, ending: Ending) -> None:
+        """What stopped the trial, and what would have."""
+        if ending.stop is not None:
+            self._client.set_tag(run_id, schema.RULE, ending.stop.rule)
+        for file, record in (
+            (schema.STOP_FILE, ending.stop),
+            (schema.WOULD_BE_FILE, ending.would_be),
+        ):
+            if record is not None:
+                self._client.log_dict(run_id, ending.grounds(record), file)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         for outcome in Outcome:
@@ -324,6 +344,19 @@ def _run_name(trial: TrialRecord) -> str:
     """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's."""
     params = trial.params
     return f"{trial.number} {params['loss']} {params['d_steps']}:{params['g_steps']}"
+
+
+def _image(load: Load, what: str) -> "Image | None":
+    """The picture; None, and a warning, where it cannot be read."""
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(load()))
+        image.load()
+    except Exception as error:
+        log.warning("%s is lost: %s", what, error)
+        return None
+    return image
 
 
 def _now() -> int:

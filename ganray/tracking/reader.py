@@ -30,6 +30,7 @@ class TrialRow:
     outcome: str | None  # None: it is still running
     reason: str | None
     nonfinite: str | None  # what stopped being finite at its last report
+    rule: str | None  # what stopped it before its budget was used up
     audited: bool
     params: dict[str, Any]
     metrics: dict[str, float]  # the last value of each
@@ -165,6 +166,7 @@ def _row(run: "Run") -> TrialRow:
         outcome=tags.get(schema.OUTCOME),
         reason=tags.get(schema.REASON),
         nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
+        rule=tags.get(schema.RULE),
         audited=tags.get(schema.AUDITED) == "true",
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},

@@ -16,8 +16,10 @@ OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
 NONFINITE: Final = "ganray.nonfinite"  # what stopped being finite at the last report
+RULE: Final = "ganray.rule"  # what stopped the trial
 AUDITED: Final = "ganray.audited"
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
+BEST_CHECKPOINT: Final = "ganray.best_checkpoint"  # where the trial at its best lies
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifact
@@ -29,6 +31,9 @@ OBJECTIVE: Final = "objective"
 STOPPED_AT: Final = "stopped_at"
 GPU_HOURS: Final = "gpu_hours"
 BEST: Final = "best/"  # a section of its own among MLflow's charts
+
+STOP_FILE: Final = "stop.json"  # a `StopRecord` with the signals of its report
+WOULD_BE_FILE: Final = "would_be.json"
 
 # How a trial's run ends, by outcome. Pruned trials are KILLED, as in MLflow's own Optuna storage.
 RUN_STATUS: Mapping[Outcome, str] = {

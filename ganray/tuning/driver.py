@@ -150,6 +150,7 @@ def _run(
             tuner.fit()
     finally:
         scheduler.cancel_unfinished("the sweep was stopped")
+        scheduler.tell_evidence()
         outcomes = study.outcomes()
         cancelled = Outcome.CANCELLED in outcomes.values()
         for recorder in recorders:

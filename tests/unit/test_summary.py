@@ -16,14 +16,24 @@ from tests.conftest import RECORDED, signals_at
 SEARCHED = ["loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"]
 BEST = [f"best_{name}" for name, better in SIGNALS.items() if better is not None]
 COLUMNS = [
-    *["trial", "phase", "outcome", "audited", "reason", "stopped_at", "seconds", "gpu_hours"],
-    *["objective", *SEARCHED, *SIGNALS, *BEST, "d_updates", "g_updates", "images"],
+    *["trial", "phase", "outcome", "audited", "rule", "reason", "stopped_at"],
+    *[
+        "seconds",
+        "gpu_hours",
+        "objective",
+        *SEARCHED,
+        *SIGNALS,
+        *BEST,
+        "d_updates",
+        "g_updates",
+        "images",
+    ],
     *["started", "ended", "run_id"],
 ]
 DTYPES = {
     **dict.fromkeys(COLUMNS, "Float64"),
     **dict.fromkeys(["trial", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
-    **dict.fromkeys(["loss", "reason", "run_id"], "string"),
+    **dict.fromkeys(["loss", "rule", "reason", "run_id"], "string"),
     **dict.fromkeys(["phase", "outcome"], "category"),
     **dict.fromkeys(["started", "ended"], "datetime64[ms, UTC]"),
     "audited": "boolean",
@@ -58,6 +68,7 @@ def test_every_value_is_the_one_that_was_recorded(frame: pd.DataFrame) -> None:
         assert {name: row[name] for name in names} == {name: last.get(name) for name in names}
         assert row["outcome"] == (outcome.value if outcome else None)
         assert row["reason"] == (f"because {outcome}" if outcome else None)
+        assert row["rule"] == ("few_modes" if row["trial"] == 1 else None)
         assert row["audited"] is (row["trial"] == 3)
         assert row["phase"] == "search"
 

@@ -40,6 +40,7 @@ def test_trial_has_its_outcome_with_the_reason(recorded: str) -> None:
         _, _, outcome = RECORDED[trial.number]
         assert trial.outcome == (outcome.value if outcome else None)
         assert trial.reason == (f"because {outcome}" if outcome else None)
+        assert trial.rule == ("few_modes" if trial.number == 1 else None)
         assert trial.audited is (trial.number == 3)
         assert trial.phase == "search"
 

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,53 @@ def test_without_pruning_a_dead_trial_runs_to_its_end(
 def test_without_pruning_what_is_not_finite_is_stopped_all_the_same(tmp_path: Path) -> None:
     study, _ = in_memory(small_spec(tmp_path, prune=None))
     decision = study.report(ask(study).number, signals_at(10, nonfinite="weights of G"))
-    assert decision.stop == Stop(Outcome.DIVERGED, "weights of G not finite at update 10")
+    reason = "weights of G not finite at update 10"
+    assert decision.stop is not None
+    assert replace(decision.stop, thresholds={}, recovery=None) == Stop(
+        Outcome.DIVERGED, reason, rule="not_finite"
+    )
+
+
+def test_grounds_of_a_stop_are_in_the_record_before_the_trial_ends(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path)
+    study = SweepStudy.create(spec)
+    number = ask(study).number
+    stop = run_to_the_end(study, number, **ONE_MODE).stop
+    assert stop is not None
+    assert frozen(spec)[0].user_attrs["stop"] == {
+        "update": 60,
+        "outcome": "collapsed",
+        "reason": stop.reason,
+        "rule": stop.rule,
+        "thresholds": stop.thresholds,
+        "recovery": stop.recovery,
+    }
+    ending = SweepStudy.load(spec).finish(number, stop.outcome, stop.reason)
+    assert ending is not None
+    assert ending.stop == stop.at(60)
+    assert ending.grounds(ending.stop)["signals"] == signals_at(60, **ONE_MODE).to_dict()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.CRASHED])
+def test_trial_that_ends_otherwise_than_by_its_stop_has_none(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    study, _ = in_memory(small_spec(tmp_path))
+    number = ask(study).number
+    run_to_the_end(study, number, **ONE_MODE)
+    ending = study.finish(number, outcome, "the sweep was stopped")
+    assert ending is not None
+    assert ending.stop is None
+
+
+def test_trial_of_full_budget_was_not_stopped(tmp_path: Path) -> None:
+    study, record = in_memory(small_spec(tmp_path))
+    number = ask(study).number
+    run_to_the_end(study, number, distance=0.1)
+    ending = study.finish(number, Outcome.COMPLETED)
+    assert ending is not None
+    assert ending.stop is None
+    assert "stop" not in record.trials[0].user_attrs
 
 
 def test_trial_worse_than_its_peers_is_outranked(tmp_path: Path) -> None:
@@ -166,6 +213,7 @@ def test_trial_worse_than_its_peers_is_outranked(tmp_path: Path) -> None:
     assert stop is not None
     assert stop.outcome is Outcome.OUTRANKED
     assert "MedianPruner" in stop.reason
+    assert stop.rule == "MedianPruner"
 
 
 # --- audit ----------------------------------------------------------------------------------------
