@@ -7,11 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from ganray.tracking import ledger as _ledger
 from ganray.tracking import schema
-from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep
+from ganray.tracking.ledger import Audit
+from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep, flat
 from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 Frame = pd.DataFrame
+_OUTCOMES = pd.CategoricalDtype([outcome.value for outcome in Outcome])
 _BEST = tuple(f"best_{name}" for name, better in SIGNALS.items() if better is not None)
 
 
@@ -24,11 +27,13 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
 
     Returns:
         Columns `trial, phase, outcome, audited, rule` (what stopped it), `reason, stopped_at`
-        (share of the budget), `seconds` (of training), `gpu_hours, objective`; every searched
-        parameter; every signal's last value under its own name, its best as `best_…`; counters;
-        `started`, `ended`; `run_id`.
+        (share of the budget), `ending` (bad, between or healthy, of a trial that was let run: see
+        `health.endings`), of audited trials what would have stopped them as `would_be_outcome`,
+        `_rule`, `_reason` and `_stopped_at`; `seconds` (of training), `measured_seconds,
+        gpu_hours, objective`; every searched parameter; every signal's last value under its own
+        name, its best as `best_…`; counters; `started`, `ended`; `run_id`.
         A trial that still runs has no outcome; a sweep without trials gives an empty frame with the
-        same columns. `attrs` has the sweep's `objective`, `direction`, `status` and `searched`.
+        same columns. `attrs` has the sweep's `objective, direction, status, searched` and `risk`.
 
     Raises:
         UnknownSweepError: the store has no sweep of that name.
@@ -43,6 +48,7 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         "direction": sweep.direction,
         "status": sweep.status,
         "searched": list(sweep.searched),
+        "risk": sweep.params.get(schema.RISK),
     }
     return frame
 
@@ -75,6 +81,25 @@ def best_trial(frame: pd.DataFrame) -> dict[str, Any] | None:
     return rows(done.sort_values("objective", ascending=ascending).head(1))[0]
 
 
+def audit(frame: pd.DataFrame) -> Audit:
+    """How many trials of a summary would have been stopped, and how those ended that ran on."""
+    return _ledger.audit(rows(frame))
+
+
+def ledger(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the trials of a summary used, and what stopping them saved: see `tracking.ledger`.
+
+    Returns:
+        A row a rule, then `none` (trials that no rule stopped), `measuring` and `total`: columns
+        `rule, trials`, and `used_…`, `saved_…` (estimated) and `surely_saved_…` (a lower bound),
+        each in `updates`, `seconds` and `gpu_hours`.
+    """
+    entries = _ledger.ledger(rows(frame), frame.attrs["risk"])
+    return pd.DataFrame.from_records(
+        [entry.flat() for entry in entries], columns=list(_ledger.COLUMNS)
+    )
+
+
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame's rows as plain values, None where one is missing."""
     plain = frame.astype(object).where(frame.notna(), None)
@@ -102,8 +127,9 @@ def _isoformat(value: datetime) -> str:
 
 
 def _columns(sweep: SweepRow) -> list[str]:
-    head = ["trial", "phase", "outcome", "audited", "rule", "reason", "stopped_at"]
-    head += ["seconds", "gpu_hours"]
+    head = ["trial", "phase", "outcome", "audited", "rule", "reason", "stopped_at", "ending"]
+    head += ["would_be_outcome", "would_be_rule", "would_be_reason", "would_be_stopped_at"]
+    head += ["seconds", "measured_seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
     tail = ["started", "ended", "run_id"]
     return [*head, "objective", *sweep.searched, *SIGNALS, *_BEST, *counters, *tail]
@@ -111,18 +137,9 @@ def _columns(sweep: SweepRow) -> list[str]:
 
 def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
     return {
-        **trial.metrics,
+        **flat(trial),
         **{f"best_{name}": value for name, value in trial.best.items()},
         **{name: trial.params.get(name) for name in sweep.searched},
-        "trial": trial.number,
-        "phase": trial.phase,
-        "outcome": trial.outcome,
-        "audited": trial.audited,
-        "rule": trial.rule,
-        "reason": trial.reason,
-        "started": trial.started,
-        "ended": trial.ended,
-        "run_id": trial.run_id,
     }
 
 
@@ -134,10 +151,11 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
         kinds[name] = _parameter_dtype(name)
     return kinds | {
         "phase": pd.CategoricalDtype(["search", "confirm"]),
-        "outcome": pd.CategoricalDtype([outcome.value for outcome in Outcome]),
+        "outcome": _OUTCOMES,
+        "would_be_outcome": _OUTCOMES,
+        "ending": pd.CategoricalDtype(["bad", "between", "healthy"]),
         "audited": "boolean",
-        "rule": "string",
-        "reason": "string",
+        **dict.fromkeys(["rule", "reason", "would_be_rule", "would_be_reason"], "string"),
         "started": "datetime64[ms, UTC]",
         "ended": "datetime64[ms, UTC]",
         "run_id": "string",

@@ -241,6 +241,7 @@ class Ending:
     history: Sequence[Signals] = ()
     stop: StopRecord | None = None  # what stopped it before its budget was used up
     would_be: StopRecord | None = None  # what would have, if it were not audited
+    ended: str | None = None  # bad, healthy or between, if it was let run: see `health.endings`
     wall_seconds: float = 0.0  # from being asked for to its end
 
     @property

@@ -212,7 +212,7 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
         updates=20,
         trials=len(trials),
         gpus_per_trial=0.5,
-        params={"data.name": "ring", "budget.updates": 20},
+        params={"data.name": "ring", "budget.updates": 20, "prune.risk": 0.02},
     )
     recorder.start_sweep(sweep)
     for number in sorted(trials, reverse=True):
@@ -231,6 +231,7 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
                 history=history,
                 stop=STOP if outcome is STOP.outcome else None,
                 would_be=AUDIT if number == 3 else None,
+                ended={0: "bad", 3: "healthy"}.get(number),
                 wall_seconds=3_600.0,
             )
             recorder.end_trial(ending)

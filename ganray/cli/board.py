@@ -104,10 +104,11 @@ class Board:
 
 
 def show_time(seconds: float) -> str:
-    """`1:05` or `2:03:04`."""
-    minutes, rest = divmod(round(seconds), 60)
+    """`1:05`, `2:03:04` or `−0:12`."""
+    minutes, rest = divmod(abs(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    sign = "−" if round(seconds) < 0 else ""
+    return sign + (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}")
 
 
 def show_value(value: object) -> str:

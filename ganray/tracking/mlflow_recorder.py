@@ -14,6 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganray.tracking import schema
+from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
+from ganray.tracking.reader import fetch_trials, flat
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, State, Verdict, best_values
@@ -232,38 +234,41 @@ class _Writer:
             schema.OBJECTIVE: ending.objective,
             schema.STOPPED_AT: update / self._record.updates,
             schema.GPU_HOURS: ending.wall_seconds * self._record.gpus_per_trial / 3600.0,
+            schema.MEASURED_SECONDS: sum(s.measure_seconds or 0.0 for s in ending.history),
         }
+        if ending.would_be is not None:
+            values[schema.WOULD_BE_STOPPED_AT] = ending.would_be.update / self._record.updates
         best = best_values(ending.history)
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
         self._add_metrics(ending.number, values, update, now)
         self.flush(run_id)
-        nonfinite = ending.history[-1].nonfinite if ending.history else None
-        for key, value in (
-            *([(schema.NONFINITE, nonfinite)] if nonfinite is not None else []),
-            (schema.OUTCOME, ending.outcome.value),
-            (schema.REASON, ending.reason),
-            (schema.AUDITED, str(ending.audited).lower()),
-        ):
-            self._client.set_tag(run_id, key, value)
-        self._explain(run_id, ending)
-        self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
-
-    def _explain(self, run_id: str, ending: Ending) -> None:
-        """What stopped the trial, and what would have."""
-        if ending.stop is not None:
-            self._client.set_tag(run_id, schema.RULE, ending.stop.rule)
         for file, record in (
             (schema.STOP_FILE, ending.stop),
             (schema.WOULD_BE_FILE, ending.would_be),
         ):
             if record is not None:
                 self._client.log_dict(run_id, ending.grounds(record), file)
+        for key, value in _ending_tags(ending).items():
+            self._client.set_tag(run_id, key, value)
+        self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         for outcome in Outcome:
             count = sum(found is outcome for found in outcomes.values())
             self._client.log_metric(self._parent, f"trials_{outcome.value}", count)
+        self._balance()
         self._client.set_terminated(self._parent, "KILLED" if cancelled else "FINISHED")
+
+    def _balance(self) -> None:
+        """What the sweep used and saved, by the trials as the store has them."""
+        trials = fetch_trials(self._client, self._record.name, self._parent)
+        risk = self._record.params.get(schema.RISK)
+        entries = [entry.flat() for entry in ledger([flat(trial) for trial in trials], risk)]
+        total = entries[-1]
+        for name in AMOUNT_COLUMNS:
+            self._client.log_metric(self._parent, f"{schema.LEDGER}{name}", total[name])
+        by_rule = {entry["rule"]: entry for entry in entries}
+        self._client.log_dict(self._parent, by_rule, schema.LEDGER_FILE)
 
     def waiting(self) -> list[str]:
         """The runs that have metrics to be sent."""
@@ -344,6 +349,29 @@ def _run_name(trial: TrialRecord) -> str:
     """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's."""
     params = trial.params
     return f"{trial.number} {params['loss']} {params['d_steps']}:{params['g_steps']}"
+
+
+def _ending_tags(ending: Ending) -> dict[str, str]:
+    """How a trial ended, what stopped it, and what would have."""
+    tags = {
+        schema.OUTCOME: ending.outcome.value,
+        schema.REASON: ending.reason,
+        schema.AUDITED: str(ending.audited).lower(),
+    }
+    if ending.history and ending.history[-1].nonfinite is not None:
+        tags[schema.NONFINITE] = ending.history[-1].nonfinite
+    if ending.ended is not None:
+        tags[schema.ENDED] = ending.ended
+    if ending.stop is not None:
+        tags[schema.RULE] = ending.stop.rule
+    if ending.would_be is not None:
+        tags |= {
+            schema.WOULD_BE_OUTCOME: ending.would_be.outcome.value,
+            schema.WOULD_BE_RULE: ending.would_be.rule,
+            schema.WOULD_BE_REASON: ending.would_be.reason,
+            schema.WOULD_BE_UPDATE: str(ending.would_be.update),
+        }
+    return tags
 
 
 def _image(load: Load, what: str) -> "Image | None":

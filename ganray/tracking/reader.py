@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PAGE = 1_000
+_WOULD_BE = {
+    "outcome": schema.WOULD_BE_OUTCOME,
+    "rule": schema.WOULD_BE_RULE,
+    "reason": schema.WOULD_BE_REASON,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,9 @@ class TrialRow:
     reason: str | None
     nonfinite: str | None  # what stopped being finite at its last report
     rule: str | None  # what stopped it before its budget was used up
+    ending: str | None  # bad, healthy or between, if it was let run
     audited: bool
+    would_be: dict[str, str]  # outcome, rule and reason of what would have stopped it
     params: dict[str, Any]
     metrics: dict[str, float]  # the last value of each
     best: dict[str, float]  # the best value of each that has a better direction
@@ -62,8 +69,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     """
     with _reading(uri) as client:
         parent = _parent(client, name, uri)
-        runs = _search(client, name, {schema.PARENT: parent.info.run_id})
-        trials = [_row(run) for run in runs]
+        trials = fetch_trials(client, name, parent.info.run_id)
     direction, objective = parent.data.tags[schema.OBJECTIVE_METRIC].split()
     searched = parent.data.tags.get(schema.SEARCHED, "")
     return SweepRow(
@@ -73,8 +79,40 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         objective=objective,
         direction=direction,
         params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
-        trials=tuple(sorted(trials, key=lambda trial: trial.number)),
+        trials=tuple(trials),
     )
+
+
+def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRow]:
+    """The trials of one run of a sweep, in the order of their numbers, without their histories.
+
+    Args:
+        client: of the store.
+        name: of the sweep.
+        parent: the identity of the sweep's run.
+    """
+    rows = [_row(run) for run in _search(client, name, {schema.PARENT: parent})]
+    return sorted(rows, key=lambda trial: trial.number)
+
+
+def flat(trial: TrialRow) -> dict[str, Any]:
+    """A trial's row of the summary, less its best values and what the sweep searched."""
+    would_be = {f"would_be_{name}": trial.would_be.get(name) for name in _WOULD_BE}
+    return {
+        **dict.fromkeys((*COUNTERS, *SIGNALS, *schema.AT_THE_END)),
+        **trial.metrics,
+        **would_be,
+        "trial": trial.number,
+        "phase": trial.phase,
+        "outcome": trial.outcome,
+        "audited": trial.audited,
+        "rule": trial.rule,
+        "reason": trial.reason,
+        "ending": trial.ending,
+        "started": trial.started,
+        "ended": trial.ended,
+        "run_id": trial.run_id,
+    }
 
 
 def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]:
@@ -167,7 +205,9 @@ def _row(run: "Run") -> TrialRow:
         reason=tags.get(schema.REASON),
         nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
         rule=tags.get(schema.RULE),
+        ending=tags.get(schema.ENDED),
         audited=tags.get(schema.AUDITED) == "true",
+        would_be={name: tags[key] for name, key in _WOULD_BE.items() if key in tags},
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
         best=best,

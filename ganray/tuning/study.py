@@ -16,6 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ganray.errors import NameTakenError, UnknownSweepError
+from ganray.health.endings import ended
 from ganray.spec.models import Prune, SweepSpec
 from ganray.trial import (
     NOT_FINITE,
@@ -178,6 +179,8 @@ class SweepStudy:
         trial.set_user_attr("reason", ending.reason)
         if ending.objective is not None:
             trial.set_user_attr("objective", ending.objective)
+        if ending.ended is not None:
+            trial.set_user_attr("ended", ending.ended)
         self._running.pop(number, None)
         if ending.outcome is Outcome.CANCELLED:
             return ending
@@ -262,8 +265,15 @@ class SweepStudy:
             history=history,
             stop=stop if stop is not None and stop.outcome is outcome else None,
             would_be=_stop_record(frozen, _AUDITED),
+            ended=ended(history) if self._went_as_far_as_it_could(history) else None,
             wall_seconds=(datetime.now() - started).total_seconds(),
         )
+
+    def _went_as_far_as_it_could(self, history: Sequence[Signals]) -> bool:
+        """Whether a trial used its whole budget, or had nothing left to train."""
+        if not history:
+            return False
+        return history[-1].update >= self.spec.budget.updates or history[-1].nonfinite is not None
 
     def _trial(self, number: int) -> Trial:
         if number not in self._running:

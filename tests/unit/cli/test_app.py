@@ -476,6 +476,14 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
         "loss=wgan d_steps=1 weight_clip=1 d_lr=0.5",
         "",
         "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
+        "",
+        "stopped by  trials  GPU-hours used  saved, estimated  saved, at least",
+        "few_modes        1            0.50              0.50             0.49",
+        "none             4            1.50              0.00             0.00",
+        "measuring        0            0.00              0.00             0.00",
+        "total            5            2.00              0.50             0.49",
+        "",
+        "audit: 1 of 2 stops ran on; 1 ended healthy: 100 % (21 to 100 %)",
     ]
     assert controls(answer.out) == set()
 

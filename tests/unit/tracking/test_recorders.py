@@ -410,6 +410,50 @@ def test_end_of_a_trial_tells_how_far_it_came_what_it_cost_and_its_best(
     assert (row.best["distance"], row.best["modes"]) == (0.3, 3.0)
 
 
+def test_audited_trial_is_told_with_what_would_have_stopped_it(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.end_trial(ending(0, would_be=AUDIT, ended="healthy"))
+    recorder.close()
+    run = runs(store)[1][0]
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith("ganray.would")}
+    assert tags == {
+        "ganray.would_be_outcome": "stalled",
+        "ganray.would_be_rule": "separable",
+        "ganray.would_be_reason": "JS saturated",
+        "ganray.would_be_update": "10",
+    }
+    assert run.data.tags["ganray.ended"] == "healthy"
+    assert run.data.metrics["would_be_stopped_at"] == 0.1
+    assert "ganray.rule" not in run.data.tags
+
+
+def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(replace(SWEEP, params={"prune.risk": 0.1}))
+    history = [signals_at(u, measure_seconds=0.001) for u in (10, 20)]  # 1,000 updates a second
+    for number, outcome in enumerate((Outcome.COMPLETED, Outcome.COLLAPSED)):
+        recorder.start_trial(trial(number))
+        for signals in history:
+            recorder.report(number, signals, HEALTHY)
+        stop = STOP if outcome is STOP.outcome else None
+        recorder.end_trial(ending(number, outcome, stop=stop, history=history, wall_seconds=7_200))
+    recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COLLAPSED}, cancelled=False)
+    recorder.close()
+    parent, _ = runs(store)
+    told = parent.data.metrics
+    assert told["ledger.used_updates"] == 40.0
+    assert told["ledger.used_seconds"] == pytest.approx(0.044)
+    assert told["ledger.used_gpu_hours"] == pytest.approx(2.0)
+    assert told["ledger.saved_updates"] == pytest.approx(80.0)
+    assert told["ledger.surely_saved_updates"] == pytest.approx(72.0 - 4.0)
+    lines = json.loads(artifact(store, parent.info.run_id, "ledger.json").read_text())
+    assert list(lines) == ["few_modes", "none", "measuring", "total"]
+    assert lines["few_modes"]["trials"] == 1
+    assert lines["total"]["saved_updates"] == told["ledger.saved_updates"]
+
+
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
