@@ -210,7 +210,7 @@ SIGNAL_LABELS: Mapping[str, str] = {
 COUNTERS = ("d_updates", "g_updates", "images", "seconds")
 
 
-NOT_FINITE = "not_finite"  # the rule of a trial that had nothing left to train
+NOT_FINITE = "nonfinite"  # the rule of a trial that had nothing left to train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

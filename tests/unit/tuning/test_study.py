@@ -157,7 +157,7 @@ def test_without_pruning_what_is_not_finite_is_stopped_all_the_same(tmp_path: Pa
     reason = "weights of G not finite at update 10"
     assert decision.stop is not None
     assert replace(decision.stop, thresholds={}, recovery=None) == Stop(
-        Outcome.DIVERGED, reason, rule="not_finite"
+        Outcome.DIVERGED, reason, rule="nonfinite"
     )
 
 
