@@ -120,7 +120,7 @@ class Session:
         They hear of this trial alone, so that the driver comes to the same verdict.
         """
         pruner = self._workbench.pruner
-        return pruner is not None and pruner.verdict(self._history).state.is_dead
+        return pruner is not None and pruner.condemns(pruner.verdict(self._history))
 
     def picture(self, samples: Samples | None = None) -> bytes:
         """A PNG of samples; None: of those last measured."""

@@ -32,6 +32,9 @@ class FewModes:
         dead = all(s.mode_ratio == 0.1 for s in history[-3:]) and len(history) > 2
         return Verdict(State.COLLAPSED if dead else State.HEALTHY)
 
+    def condemns(self, verdict: Verdict) -> bool:
+        return verdict.state.is_dead
+
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:

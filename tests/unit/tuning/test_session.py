@@ -202,7 +202,9 @@ def test_report_that_is_not_finite_is_never_the_best(tmp_path: Path, dataset: Da
     assert session.best is None
 
 
-@pytest.mark.parametrize(("prune", "condemned"), [({"risk": 0.02}, True), (None, False)])
+@pytest.mark.parametrize(
+    ("prune", "condemned"), [({"risk": 0.02}, True), ({"risk": None}, False), (None, False)]
+)
 def test_trial_is_condemned_by_the_rules_of_the_sweep(
     prune: dict[str, Any] | None, condemned: bool, tmp_path: Path, dataset: Dataset
 ) -> None:

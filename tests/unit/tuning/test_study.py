@@ -167,8 +167,9 @@ def test_grounds_of_a_stop_are_in_the_record_before_the_trial_ends(tmp_path: Pat
     number = ask(study).number
     stop = run_to_the_end(study, number, **ONE_MODE).stop
     assert stop is not None
+    last = signals_of(frozen(spec)[0])[-1]
     assert frozen(spec)[0].user_attrs["stop"] == {
-        "update": 60,
+        "update": last.update,
         "outcome": "collapsed",
         "reason": stop.reason,
         "rule": stop.rule,
@@ -177,8 +178,8 @@ def test_grounds_of_a_stop_are_in_the_record_before_the_trial_ends(tmp_path: Pat
     }
     ending = SweepStudy.load(spec).finish(number, stop.outcome, stop.reason)
     assert ending is not None
-    assert ending.stop == stop.at(60)
-    assert ending.grounds(ending.stop)["signals"] == signals_at(60, **ONE_MODE).to_dict()
+    assert ending.stop == stop.at(last.update)
+    assert ending.grounds(ending.stop)["signals"] == last.to_dict()
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.CRASHED])
