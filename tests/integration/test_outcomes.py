@@ -185,7 +185,7 @@ def test_reasons_tell_the_numbers_or_the_error(sweep) -> None:
     _, _, memory = sweep
     for outcome in (Outcome.COLLAPSED, Outcome.STALLED):
         assert "JS" in memory.endings[NUMBERS[outcome]].reason
-        assert "modes" in memory.endings[NUMBERS[outcome]].reason
+        assert "mode" in memory.endings[NUMBERS[outcome]].reason
     assert "not finite" in memory.endings[NUMBERS[Outcome.DIVERGED]].reason
     crash = memory.endings[NUMBERS[Outcome.CRASHED]].reason
     assert crash.startswith("RuntimeError: ")
