@@ -36,7 +36,7 @@ def ended(reports: Sequence[Signals]) -> End:
         raise ValueError("a trial without a report has no ending")
     if reports[-1].nonfinite is not None:
         return "bad"
-    last = reports[-math.ceil(LAST_SHARE * len(reports)) :]
+    last = reports[-max(1, round(LAST_SHARE * len(reports))) :]
     modes = _median(last, lambda signals: signals.mode_ratio, worst=0.0)
     distance = _median(last, lambda signals: signals.distance, worst=math.inf)
     if modes < BAD_MODES or distance > BAD_DISTANCE:

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ganray.errors import DataError
+from ganray.health.endings import (
+    BAD_DISTANCE,
+    BAD_MODES,
+    HEALTHY_DISTANCE,
+    HEALTHY_MODES,
+    LAST_SHARE,
+)
 from ganray.trial import Signals
 from ganray.tuning.objective import final_objective
 from ganray.tuning.replay.histories import History
 
-WINDOW = 0.1  # share of the reports that a final value is the median of
-BAD_MODES = 0.5  # mode_ratio below which a trial is bad
-BAD_DISTANCE = 0.4  # distance above which it is
-HEALTHY_MODES = 0.9  # mode_ratio from which a trial is healthy
-HEALTHY_DISTANCE = 0.1  # distance up to which it is
 TOP = 0.25  # share of a data set's trials
 
 
@@ -105,7 +107,7 @@ def _quarter(count: int) -> int:
 def _window(history: History) -> int:
     """In reports; of a trial that ended early, as if it had gone on."""
     full = len(history.reports) * history.budget / history.cost
-    return max(1, round(WINDOW * full))
+    return max(1, round(LAST_SHARE * full))
 
 
 def _medians(reports: Sequence[Signals]) -> tuple[float, float]:

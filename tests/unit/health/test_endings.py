@@ -58,6 +58,7 @@ def test_final_value_is_the_median_of_the_last_tenth(last: list[dict[str, Any]],
 
 
 def test_few_reports_are_judged_by_the_last() -> None:
+    assert ended(history(*[BAD] * 27, *[HEALTHY] * 3)) == "healthy"
     assert ended(history(BAD, BAD, HEALTHY)) == "healthy"
     assert ended(history(HEALTHY, HEALTHY, BAD)) == "bad"
 
