@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from scipy.stats import CensoredData, ecdf
 
+from ganray.health.endings import BAD_DISTANCE, BAD_MODES
 from ganray.trial import Signals
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.intervals import Interval, wilson
-from ganray.tuning.replay.truth import BAD_DISTANCE, BAD_MODES, Kind, Truth
+from ganray.tuning.replay.truth import Kind, Truth
 
 WARM_UP = 0.1  # share of the budget before which every trial looks dead
 ALIVE_FOR = 2  # reports in a row that end a spell
