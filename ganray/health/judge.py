@@ -1,7 +1,7 @@
 """History → Verdict: arithmetic on plain records, the same at once or report by report."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ganray.health.rules import HealthRules
 from ganray.trial import LOG_2, Signals, State, Verdict
@@ -29,20 +29,18 @@ def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     return _by_recovery(history, rules)
 
 
-def lowest_odds(history: Sequence[Signals], rules: HealthRules) -> float:
-    """The log odds above which `rules.hopeless` would have stopped a trial; infinite if none would.
+def lowest_odds(odds: Mapping[int, float], patience: float) -> float:
+    """The level of `hopeless` above which a trial is given up; infinite if it never is.
 
     Args:
-        history: all reports of the trial.
-        rules: of which `hopeless` has no part in this.
+        odds: log odds of ending healthy after each report that is judged, by its update.
+        patience: how long a trial must look hopeless without a break, in updates.
     """
-    odds = _odds(history, rules)
     found = math.inf
     for end in odds:
-        start = history[end - 1].update - rules.patience * rules.budget
-        first = max((e for e in odds if history[e - 1].update <= start), default=None)
+        first = max((start for start in odds if start <= end - patience), default=None)
         if first is not None:
-            found = min(found, max(odds[e] for e in odds if first <= e <= end))
+            found = min(found, max(odds[at] for at in odds if first <= at <= end))
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Self
 from ganray.health.recovery import RecoveryModel, fitted
 
 DEFAULT_RISK = 0.02
+WARM_UP, PATIENCE = 0.1, 0.05
 DOUBTED, TRUSTED = 0.2, 0.4  # share of the healthy trials that ever look as bad
 
 
@@ -26,8 +27,8 @@ class HealthRules:
     hopeless: float = field(default_factory=lambda: fitted().hopeless(DEFAULT_RISK))
     doubted: float = field(default_factory=lambda: fitted().hopeless(DOUBTED))  # enter suspicion
     trusted: float = field(default_factory=lambda: fitted().hopeless(TRUSTED))  # leave it
-    warm_up: float = 0.1  # before it only what is not finite counts
-    patience: float = 0.05  # how long a trial must look hopeless without a break
+    warm_up: float = WARM_UP  # before it only what is not finite counts
+    patience: float = PATIENCE  # how long a trial must look hopeless without a break
     few_modes: float = 0.6  # effective modes / those of real data
     counted_quality: float = 0.3  # share of good samples from which modes say something
     narrow: float = 0.15  # diversity at which samples are one point, whatever their quality

@@ -39,6 +39,18 @@ def test_links_and_files_of_the_readme_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_pruner_works_in_a_plain_study_as_the_readme_shows_it(tmp_path: Path) -> None:
+    (code,) = [block for block in blocks("python") if "HealthPruner" in block]
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "COMPLETE" in done.stdout
+    assert "PRUNED" in done.stdout
+    assert "ray" not in done.stderr
+
+
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     environment = {**os.environ, "HOME": str(tmp_path)}

@@ -42,11 +42,14 @@ def held_out_models(
     histories: Sequence[History], truths: Sequence[Truth], group: Group
 ) -> dict[str, RecoveryModel]:
     """For each group, a model fitted, and calibrated, on all the others."""
-    models = {}
-    for name in sorted({group(history) for history in histories}):
-        kept = [i for i, history in enumerate(histories) if group(history) != name]
-        models[name] = fit(examples([histories[i] for i in kept], [truths[i] for i in kept]))
-    return models
+    known = [i for i, truth in enumerate(truths) if truth.kind is not Kind.UNKNOWN]
+    found = list(
+        zip((group(histories[i]) for i in known), examples(histories, truths), strict=True)
+    )
+    return {
+        name: fit([example for own, example in found if own != name])
+        for name in sorted({group(history) for history in histories})
+    }
 
 
 def held_out(risk: float, group: Group, models: Mapping[str, RecoveryModel]) -> Judged:

@@ -1,7 +1,8 @@
 """Fits the estimate of recovery, `ganray.health.recovery`, on unpruned histories."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.special import expit
 
 from ganray.health.judge import lowest_odds
 from ganray.health.recovery import FEATURES, RecoveryModel, features
-from ganray.health.rules import HealthRules
+from ganray.health.rules import PATIENCE, WARM_UP
 from ganray.trial import Signals
 
 Floats = NDArray[np.floating]
@@ -20,7 +21,7 @@ FOLDS = 5  # of the calibration, each without its own settings in the fit
 HEALTHY, BETWEEN, BAD = 1.0, 0.5, 0.0  # what the estimate is to say of each in the end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Example:
     """One unpruned history with the truth about it."""
 
@@ -28,6 +29,30 @@ class Example:
     budget: int
     setting: str  # trials that differ in nothing but their seed share it
     target: float  # HEALTHY, BETWEEN or BAD
+
+    @cached_property
+    def inputs(self) -> Floats:
+        """A row a report: its features times (1 - t) and times t, and these two.
+
+        t is the share of the budget that is used.
+        """
+        rows = []
+        for end, signals in enumerate(self.reports, start=1):
+            late = min(signals.update / self.budget, 1.0)
+            values = np.array([*features(self.reports[:end], self.budget), 1.0])
+            early, later = (1.0 - late) * values, late * values
+            rows.append([*early[:-1], *later[:-1], early[-1], later[-1]])
+        return np.array(rows)
+
+    def lowest_odds(self, weights: Floats) -> float:
+        """The level of `hopeless` above which the trial would be given up."""
+        odds = self.inputs @ weights
+        judged = {
+            signals.update: float(odds[index])
+            for index, signals in enumerate(self.reports)
+            if signals.update >= WARM_UP * self.budget
+        }
+        return lowest_odds(judged, PATIENCE * self.budget)
 
 
 def fit(examples: Sequence[Example], seed: int = 0) -> RecoveryModel:
@@ -42,28 +67,29 @@ def fit(examples: Sequence[Example], seed: int = 0) -> RecoveryModel:
     fold = {setting: int(place) % FOLDS for setting, place in zip(settings, order, strict=True)}
     lowest: list[float] = []
     for held_out in range(FOLDS):
-        model = _weights([e for e in examples if fold[e.setting] != held_out])
+        weights = _weights([e for e in examples if fold[e.setting] != held_out])
         judged = [e for e in examples if fold[e.setting] == held_out and e.target == HEALTHY]
-        lowest += [_lowest(example, model) for example in judged]
-    return replace(_weights(examples), calibration=tuple(sorted(lowest)))
+        lowest += [example.lowest_odds(weights) for example in judged]
+    return _model(_weights(examples), sorted(lowest))
 
 
-def _lowest(example: Example, model: RecoveryModel) -> float:
-    never = -float("inf")  # only the model, the warm-up and the patience matter here
-    rules = HealthRules(
-        budget=example.budget, model=model, hopeless=never, doubted=never, trusted=never
+def _model(weights: Floats, calibration: Sequence[float]) -> RecoveryModel:
+    half = len(FEATURES)
+    plain = [float(weight) for weight in weights]
+    return RecoveryModel(
+        early=dict(zip(FEATURES, plain[:half], strict=True)),
+        late=dict(zip(FEATURES, plain[half:-2], strict=True)),
+        bias=(plain[-2], plain[-1]),
+        calibration=tuple(calibration),
     )
-    return lowest_odds(example.reports, rules)
 
 
-def _weights(examples: Sequence[Example]) -> RecoveryModel:
+def _weights(examples: Sequence[Example]) -> Floats:
     """Logistic regression with weights that are not negative; every history counts once."""
-    rows = [_rows(example) for example in examples]
-    inputs = np.concatenate([found for found, _share in rows])
-    shares = np.concatenate([share for _found, share in rows])
-    targets = np.concatenate(
-        [np.full(len(share), e.target) for e, (_f, share) in zip(examples, rows, strict=True)]
-    )
+    inputs = np.concatenate([e.inputs for e in examples])
+    lengths = [len(e.inputs) for e in examples]
+    shares = np.repeat([1.0 / length for length in lengths], lengths)
+    targets = np.repeat([e.target for e in examples], lengths)
     scale = np.append(inputs[:, :-2].std(axis=0) + 1e-9, [1.0, 1.0])
     count = len(scale)
     found = minimize(
@@ -73,29 +99,8 @@ def _weights(examples: Sequence[Example]) -> RecoveryModel:
         method="L-BFGS-B",
         bounds=[(0.0, None)] * (count - 2) + [(None, None)] * 2,
     )
-    weights = [float(weight) for weight in found.x / scale]
-    half = len(FEATURES)
-    return RecoveryModel(
-        early=dict(zip(FEATURES, weights[:half], strict=True)),
-        late=dict(zip(FEATURES, weights[half:-2], strict=True)),
-        bias=(weights[-2], weights[-1]),
-        calibration=(),
-    )
-
-
-def _rows(example: Example) -> tuple[Floats, Floats]:
-    """Each report's features times (1 - t) and times t, and these two; and its share of the whole.
-
-    t is the share of the budget that is used.
-    """
-    reports, budget = example.reports, example.budget
-    found = []
-    for end, signals in enumerate(reports, start=1):
-        late = min(signals.update / budget, 1.0)
-        values = np.array([*features(reports[:end], budget), 1.0])
-        early, late_values = (1.0 - late) * values, late * values
-        found.append([*early[:-1], *late_values[:-1], early[-1], late_values[-1]])
-    return np.array(found), np.full(len(reports), 1.0 / len(reports))
+    weights: Floats = found.x / scale
+    return weights
 
 
 def _objective(

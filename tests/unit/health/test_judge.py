@@ -282,14 +282,19 @@ def test_the_chance_to_recover_is_told_of_every_judged_report():
     ],
 )
 def test_a_trial_is_given_up_exactly_where_its_lowest_odds_are_below_hopeless(reports):
-    lowest = lowest_odds(reports, RULES)
+    lowest = lowest_odds(odds_of(reports), RULES.patience * RULES.budget)
     for hopeless, is_dead in ((lowest - 1e-9, False), (lowest + 1e-9, True)):
         rules = replace(RULES, hopeless=hopeless, doubted=hopeless + 1.0, trusted=hopeless + 2.0)
         assert any(v.state.is_dead for v in verdicts(reports, rules)) is is_dead
 
 
+def odds_of(reports: list[Signals]) -> dict[int, float]:
+    judged = range(2, len(reports) + 1)  # the first is in the warm-up
+    return {n * EVERY: MODEL.log_odds(reports[:n], RULES.budget) for n in judged}
+
+
 def test_a_trial_too_short_to_be_judged_has_no_lowest_odds():
-    assert lowest_odds(history((20, LOST))[:3], RULES) == math.inf
+    assert lowest_odds(odds_of(history((20, LOST))[:3]), 100) == math.inf
 
 
 # --- properties -----------------------------------------------------------------------------------
