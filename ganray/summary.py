@@ -8,12 +8,15 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from ganray.tracking import ledger as _ledger
 from ganray.tracking import schema
 from ganray.tracking.confirmation import Confirmed, confirmed
-from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep
+from ganray.tracking.ledger import Audit
+from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep, flat
 from ganray.trial import COUNTERS, SIGNALS, Ended, Outcome
 
 Frame = pd.DataFrame
+_OUTCOMES = pd.CategoricalDtype([outcome.value for outcome in Outcome])
 _BEST = tuple(f"best_{name}" for name, better in SIGNALS.items() if better is not None)
 
 
@@ -27,11 +30,13 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
     Returns:
         Columns `trial, phase, confirms` (the trial of the search that a confirming one repeats),
         `outcome, ending` (healthy, between or bad by `health.endings`; missing if it was stopped),
-        `audited, reason, stopped_at` (share of the budget), `seconds` (of training), `gpu_hours,
-        objective`; every searched parameter; every signal's last value under its own name, its best
-        as `best_…`; counters; `started`, `ended`; `run_id`.
+        `audited, rule` (what stopped it), `reason, stopped_at` (share of the budget), of audited
+        trials what would have stopped them as `would_be_outcome`, `_rule`, `_reason` and
+        `_stopped_at`; `seconds` (of training), `measured_seconds, gpu_hours, objective`; every
+        searched parameter; every signal's last value under its own name, its best as `best_…`;
+        counters; `started`, `ended`; `run_id`.
         A trial that still runs has no outcome; a sweep without trials gives an empty frame with the
-        same columns. `attrs` has the sweep's `objective`, `direction`, `status` and `searched`.
+        same columns. `attrs` has the sweep's `objective, direction, status, searched` and `risk`.
 
     Raises:
         UnknownSweepError: the store has no sweep of that name.
@@ -107,6 +112,26 @@ def best_trial(frame: pd.DataFrame) -> dict[str, Any] | None:
     return rows(done.sort_values("objective", ascending=ascending).head(1))[0]
 
 
+def audit(frame: pd.DataFrame) -> Audit:
+    """How many trials of a summary would have been stopped, and how those ended that ran on."""
+    return _ledger.audit(rows(frame))
+
+
+def ledger(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the trials of a summary used, and what stopping them saved: see `tracking.ledger`.
+
+    Returns:
+        A row a rule, then `none` (trials that no rule stopped), `confirming`, `measuring` and
+        `total`: columns
+        `rule, trials`, and `used_…`, `saved_…` (estimated) and `surely_saved_…` (a lower bound),
+        each in `updates`, `seconds` and `gpu_hours`.
+    """
+    entries = _ledger.ledger(rows(frame), frame.attrs["risk"])
+    return pd.DataFrame.from_records(
+        [entry.flat() for entry in entries], columns=list(_ledger.COLUMNS)
+    )
+
+
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame's rows as plain values, None where one is missing."""
     plain = frame.astype(object).where(frame.notna(), None)
@@ -139,12 +164,14 @@ def _attributes(sweep: SweepRow) -> dict[Any, Any]:
         "direction": sweep.direction,
         "status": sweep.status,
         "searched": list(sweep.searched),
+        "risk": sweep.params.get(schema.RISK),
     }
 
 
 def _columns(sweep: SweepRow) -> list[str]:
-    head = ["trial", "phase", "confirms", "outcome", "ending", "audited", "reason", "stopped_at"]
-    head += ["seconds", "gpu_hours"]
+    head = ["trial", "phase", "confirms", "outcome", "ending", "audited", "rule", "reason"]
+    head += ["stopped_at", "would_be_outcome", "would_be_rule", "would_be_reason"]
+    head += ["would_be_stopped_at", "seconds", "measured_seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
     tail = ["started", "ended", "run_id"]
     return [*head, "objective", *sweep.searched, *SIGNALS, *_BEST, *counters, *tail]
@@ -152,19 +179,9 @@ def _columns(sweep: SweepRow) -> list[str]:
 
 def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
     return {
-        **trial.metrics,
+        **flat(trial),
         **{f"best_{name}": value for name, value in trial.best.items()},
         **{name: trial.params.get(name) for name in sweep.searched},
-        "trial": trial.number,
-        "phase": trial.phase,
-        "confirms": trial.confirms,
-        "outcome": trial.outcome,
-        "ending": trial.ending,
-        "audited": trial.audited,
-        "reason": trial.reason,
-        "started": trial.started,
-        "ended": trial.ended,
-        "run_id": trial.run_id,
     }
 
 
@@ -184,10 +201,11 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
         kinds[name] = _parameter_dtype(name)
     return kinds | {
         "phase": pd.CategoricalDtype(["search", "confirm"]),
-        "outcome": pd.CategoricalDtype([outcome.value for outcome in Outcome]),
+        "outcome": _OUTCOMES,
+        "would_be_outcome": _OUTCOMES,
         "ending": pd.CategoricalDtype(list(get_args(Ended))),
         "audited": "boolean",
-        "reason": "string",
+        **dict.fromkeys(["rule", "reason", "would_be_rule", "would_be_reason"], "string"),
         "started": "datetime64[ms, UTC]",
         "ended": "datetime64[ms, UTC]",
         "run_id": "string",

@@ -6,7 +6,7 @@ Standard library only, so that any part of ganray, and any machine, can speak th
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -212,6 +212,25 @@ COUNTERS = ("d_updates", "g_updates", "images", "seconds")
 
 Ended = Literal["healthy", "between", "bad"]
 
+NOT_FINITE = "nonfinite"  # the rule of a trial that had nothing left to train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRecord:
+    """What stopped a trial, or would have: the grounds, as they are kept."""
+
+    update: int  # of the report that decided
+    outcome: Outcome
+    reason: str
+    rule: str  # of the judge; of a stock pruner its name
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of that rule, by name
+    recovery: float | None = None  # estimated probability that the trial still ends healthy
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`, through JSON, too."""
+        return cls(**{**values, "outcome": Outcome(values["outcome"])})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
@@ -222,9 +241,20 @@ class Ending:
     reason: str = ""
     objective: float | None = None
     history: Sequence[Signals] = ()
-    audited: bool = False  # would have been stopped, but belongs to the share that runs on
+    stop: StopRecord | None = None  # what stopped it before its budget was used up
+    would_be: StopRecord | None = None  # what would have, if it were not audited
     wall_seconds: float = 0.0  # from being asked for to its end
     ended: Ended | None = None  # by `health.endings`; None: it was stopped, so that nobody knows
+
+    @property
+    def audited(self) -> bool:
+        """Whether it would have been stopped, but belongs to the share that runs on."""
+        return self.would_be is not None
+
+    def grounds(self, record: StopRecord) -> dict[str, Any]:
+        """A stop of this trial in full, as plain values: with the signals that were reported."""
+        signals = next((s.to_dict() for s in self.history if s.update == record.update), {})
+        return {**asdict(record), "outcome": record.outcome.value, "signals": signals}
 
 
 def best_values(history: Iterable[Signals]) -> dict[str, float]:

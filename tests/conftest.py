@@ -22,7 +22,16 @@ from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
 from ganray.tracking.recorder import Recorder, SweepRecord, TrialRecord
-from ganray.trial import Ended, Ending, Outcome, Signals, State, TrialConfig, Verdict
+from ganray.trial import (
+    Ended,
+    Ending,
+    Outcome,
+    Signals,
+    State,
+    StopRecord,
+    TrialConfig,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from ganray.tuning.replay.histories import History
@@ -62,6 +71,16 @@ RECORDED: dict[int, tuple[dict[str, Any], list[dict[str, Any]], Outcome | None]]
 }
 
 
+# what stopped trial 1 of it, and what would have stopped trial 3
+STOP = StopRecord(
+    update=10,
+    outcome=Outcome.COLLAPSED,
+    reason="few modes",
+    rule="few_modes",
+    thresholds={"mode_ratio": 0.35},
+    recovery=0.01,
+)
+AUDIT = StopRecord(update=10, outcome=Outcome.STALLED, reason="JS saturated", rule="separable")
 # and one whose best two ran again: which trial is confirmed, its objective, how it ended
 CONFIRMING: dict[int, tuple[int | None, float | None, Outcome | None, Ended | None]] = {
     0: (None, 0.25, Outcome.COMPLETED, "healthy"),
@@ -246,7 +265,7 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
         updates=20,
         trials=len(trials),
         gpus_per_trial=0.5,
-        params={"data.name": "ring", "budget.updates": 20},
+        params={"data.name": "ring", "budget.updates": 20, "prune.risk": 0.02},
     )
     recorder.start_sweep(sweep)
     for number in sorted(trials, reverse=True):
@@ -263,7 +282,9 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
                 reason=f"because {outcome}",
                 objective=history[-1].distance if history else None,
                 history=history,
-                audited=number == 3,
+                stop=STOP if outcome is STOP.outcome else None,
+                would_be=AUDIT if number == 3 else None,
+                ended={0: "bad", 3: "healthy"}.get(number),
                 wall_seconds=3_600.0,
             )
             recorder.end_trial(ending)

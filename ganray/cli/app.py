@@ -152,6 +152,9 @@ def sample(
         Path, typer.Option(help="Where to: a picture (.png) or an array (.npy).")
     ] = Path("samples.png"),
     trial: Annotated[str, typer.Option(help="Number of the trial, or best.")] = "best",
+    at: Annotated[
+        Literal["last", "best"], typer.Option(help="The trial at its last report, or at its best.")
+    ] = "last",
     count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
     label: Annotated[
@@ -171,7 +174,7 @@ def sample(
     if checkpoint is not None:
         content = sampling.read_checkpoint(checkpoint)
     else:
-        content = sampling.recorded_checkpoint(str(name), trial, tracking_uri)
+        content = sampling.recorded_checkpoint(str(name), trial, at, tracking_uri)
     sampling.write_samples(sampling.draw_samples(content, count, seed, label), output)
     print(output)
 

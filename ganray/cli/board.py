@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.recorder import Evidence, SweepRecord, TrialRecord
 from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict
 
 
@@ -107,6 +107,9 @@ class Board:
         with self.lock:
             self.confirming = trials
 
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """See `Recorder`."""
+
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""
 
@@ -120,10 +123,11 @@ class Board:
 
 
 def show_time(seconds: float) -> str:
-    """`1:05` or `2:03:04`."""
-    minutes, rest = divmod(round(seconds), 60)
+    """`1:05`, `2:03:04` or `−0:12`."""
+    minutes, rest = divmod(abs(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    sign = "−" if round(seconds) < 0 else ""
+    return sign + (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}")
 
 
 def show_value(value: object) -> str:

@@ -11,7 +11,7 @@ from ganray.errors import CheckpointError, OutputError, UnknownSweepError
 from ganray.gan.checkpoint import draw, load
 from ganray.summary import best_trial, summarize
 from ganray.tracking.reader import TrialRow, fetch_sweep
-from ganray.tuning.places import CHECKPOINT, read_file
+from ganray.tuning.places import CHECKPOINTS, read_file
 
 FORMS = (".png", ".npy")
 
@@ -48,24 +48,25 @@ def read_checkpoint(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def recorded_checkpoint(name: str, trial: str, tracking_uri: str | None) -> bytes:
-    """The last checkpoint of a trial of a recorded sweep.
+def recorded_checkpoint(name: str, trial: str, at: str, tracking_uri: str | None) -> bytes:
+    """A checkpoint of a trial of a recorded sweep.
 
     Args:
         name: of the sweep.
         trial: its number, or `best`.
+        at: `last`, or `best`: where the trial had the best objective.
         tracking_uri: as in `summarize`.
 
     Raises:
         UnknownSweepError: there is no such sweep or trial, or it left no checkpoint.
     """
     row = _row(name, trial, tracking_uri)
-    place = f"{row.files}/{CHECKPOINT}"
+    place = f"{row.files}/{CHECKPOINTS[at]}"
     try:
         return read_file(place)
     except FileNotFoundError:
         raise UnknownSweepError(
-            f"trial {row.number} of '{name}' has no checkpoint at {place}"
+            f"trial {row.number} of '{name}' has no {at} checkpoint at {place}"
         ) from None
 
 

@@ -8,25 +8,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganray.cli.board import show_js, show_number, show_settings
+from ganray.cli.board import show_js, show_number, show_settings, show_time
 from ganray.cli.live import STYLES
 from ganray.errors import OutputError
 from ganray.summary import (
     Frame,
+    audit,
     best_trial,
     confirmation,
     export,
+    ledger,
     rows,
     searched_columns,
     summarize,
 )
+from ganray.tracking.ledger import AMOUNTS, STOPPED, Audit
 from ganray.trial import Outcome
 
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
 
 
 def print_summary(name: str, tracking_uri: str | None) -> None:
-    """The sweep as a table on stdout, best trials first, then what was confirmed of them."""
+    """The sweep as tables on stdout: trials, best first; confirmed ones; what stopping saved."""
     frame = summarize(name, tracking_uri)
     search, confirming = (frame[frame["phase"] == phase] for phase in ("search", "confirm"))
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -39,6 +42,11 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
     if not confirming.empty:
         console.print(Text("\n") + _headline("Confirmed with fresh seeds", confirming))
         console.print(_confirmation_table(confirmation(name, tracking_uri)))
+    if (search["outcome"].isin(STOPPED) | search["audited"]).any():
+        console.print()
+        console.print(_ledger_table(ledger(frame)))
+    if search["audited"].any():
+        console.print("\n" + _audit_line(audit(frame)), soft_wrap=True, highlight=False)
 
 
 def write_summary(name: str, tracking_uri: str | None, form: str, output: Path | None) -> None:
@@ -109,6 +117,33 @@ def _confirmation_table(frame: Frame) -> Table:
             show_settings({name: row[name] for name in searched_columns(frame)}),
         )
     return table
+
+
+def _ledger_table(entries: Frame) -> Table:
+    """Hours of GPUs where there were any, else of processes."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    on_gpus = bool(entries["used_gpu_hours"].any())
+    unit, show = ("gpu_hours", _show_hours) if on_gpus else ("seconds", show_time)
+    kind = "GPU-hours" if on_gpus else "time"
+    for column in ("stopped by", "trials", f"{kind} used", "saved, estimated", "saved, at least"):
+        justify: Literal["left", "right"] = "left" if column == "stopped by" else "right"
+        table.add_column(column, header_style="dim", justify=justify)
+    for row in rows(entries):
+        amounts = [show(row[f"{amount}_{unit}"]) for amount in AMOUNTS]
+        table.add_row(row["rule"], str(row["trials"]), *amounts)
+    return table
+
+
+def _show_hours(hours: float) -> str:
+    return f"{hours:.2f}"
+
+
+def _audit_line(found: Audit) -> str:
+    line = f"audit: {found.ran_on} of {found.stops} stops ran on; {found.healthy} ended healthy"
+    if found.share is None:
+        return line
+    low, high = found.interval
+    return f"{line}: {100 * found.share:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def _best_line(best: dict[str, Any], frame: Frame) -> str:

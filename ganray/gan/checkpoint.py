@@ -1,5 +1,6 @@
 """A trial in a file: all that is needed to go on with it, or to draw samples from it."""
 
+import copy
 import io
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,14 +22,30 @@ EXAMPLES = 100  # of conditions that are no labels, to draw samples by
 DECODER = "decoder."
 
 
-def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
-    """The trainer as a file that `torch.load(weights_only=True)` reads.
+def capture(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:
+    """The trainer as it is now, in a copy that stays as it is while the trainer goes on.
 
     Args:
         trainer: between two updates.
         networks: the options that its networks were built with.
     """
-    content = {
+    return copy.deepcopy(_content(trainer, networks))
+
+
+def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
+    """The trainer as a file that `torch.load(weights_only=True)` reads; arguments of `capture`."""
+    return serialize(_content(trainer, networks))
+
+
+def serialize(captured: Mapping[str, Any]) -> bytes:
+    """What `capture` gave, as the file that `dump` would have given then."""
+    out = io.BytesIO()
+    torch.save(captured, out)
+    return out.getvalue()
+
+
+def _content(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "config": asdict(trainer.config),
         "networks": dict(networks),
@@ -38,9 +55,6 @@ def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
         "examples": trainer.data.condition_examples(EXAMPLES),
         "state": trainer.state_dict(),
     }
-    out = io.BytesIO()
-    torch.save(content, out)
-    return out.getvalue()
 
 
 def load(content: bytes, device: str | torch.device = "cpu") -> dict[str, Any]:

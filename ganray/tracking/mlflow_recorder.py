@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from ganray.tracking import schema
 from ganray.tracking.confirmation import confirmed
-from ganray.tracking.reader import fetch_trials
-from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
+from ganray.tracking.reader import TrialRow, fetch_trials, flat
+from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, State, Verdict, best_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+    from PIL.Image import Image
 
 log = logging.getLogger("ganray.tracking")
 
@@ -72,7 +74,7 @@ class MlflowRecorder:
         now = _now()
         self._queue.put(lambda writer: writer.report(number, signals, verdict, now))
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+    def picture(self, number: int, update: int, load: Load) -> None:
         """See `Recorder`."""
         self._queue.put(lambda writer: writer.picture(number, update, load))
 
@@ -83,6 +85,10 @@ class MlflowRecorder:
 
     def start_confirming(self, trials: int) -> None:
         """See `Recorder`; its trials say themselves what they are."""
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """See `Recorder`."""
+        self._queue.put(lambda writer: writer.evidence(number, evidence))
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""
@@ -213,17 +219,20 @@ class _Writer:
         values = {name: getattr(signals, name) for name in names}
         self._add_metrics(number, values, signals.update, now)
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
-        from PIL import Image
-
+    def picture(self, number: int, update: int, load: Load) -> None:
         run_id = self._runs[number]
-        try:
-            image = Image.open(io.BytesIO(load()))
-            image.load()
-        except Exception as error:
-            log.warning("the picture of trial %d at update %d is lost: %s", number, update, error)
-            return
-        self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
+        image = _image(load, f"the picture of trial {number} at update {update}")
+        if image is not None:
+            self._client.log_image(run_id, image, key="samples", step=update, synchronous=True)
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        run_id = self._runs[number]
+        for name, load in evidence.pictures.items():
+            image = _image(load, f"{name} of trial {number}")
+            if image is not None:
+                self._client.log_image(run_id, image, artifact_file=name)
+        if evidence.best_checkpoint:
+            self._client.set_tag(run_id, schema.BEST_CHECKPOINT, evidence.best_checkpoint)
 
     def end_trial(self, ending: Ending, now: int) -> None:
         run_id = self._runs[ending.number]
@@ -232,34 +241,36 @@ class _Writer:
             schema.OBJECTIVE: ending.objective,
             schema.STOPPED_AT: update / self._record.updates,
             schema.GPU_HOURS: ending.wall_seconds * self._record.gpus_per_trial / 3600.0,
+            schema.MEASURED_SECONDS: sum(s.measure_seconds or 0.0 for s in ending.history),
         }
+        if ending.would_be is not None:
+            values[schema.WOULD_BE_STOPPED_AT] = ending.would_be.update / self._record.updates
         best = best_values(ending.history)
         values |= {f"{schema.BEST}{name}": value for name, value in best.items()}
         self._add_metrics(ending.number, values, update, now)
         self.flush(run_id)
-        tags = {
-            schema.NONFINITE: ending.history[-1].nonfinite if ending.history else None,
-            schema.ENDING: ending.ended,
-            schema.OUTCOME: ending.outcome.value,
-            schema.REASON: ending.reason,
-            schema.AUDITED: str(ending.audited).lower(),
-        }
-        for key, value in tags.items():
-            if value is not None:
-                self._client.set_tag(run_id, key, value)
+        for file, record in (
+            (schema.STOP_FILE, ending.stop),
+            (schema.WOULD_BE_FILE, ending.would_be),
+        ):
+            if record is not None:
+                self._client.log_dict(run_id, ending.grounds(record), file)
+        for key, value in _ending_tags(ending).items():
+            self._client.set_tag(run_id, key, value)
         self._client.set_terminated(run_id, schema.RUN_STATUS[ending.outcome], now)
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         for outcome in Outcome:
             count = sum(found is outcome for found in outcomes.values())
             self._client.log_metric(self._parent, f"trials_{outcome.value}", count)
+        trials = fetch_trials(self._client, self._record.name, self._parent)  # whoever wrote them
         if self._record.confirming:
-            self._log_confirmation()
+            self._log_confirmation(trials)
+        self._log_ledger(trials)
         self._client.set_terminated(self._parent, "KILLED" if cancelled else "FINISHED")
 
-    def _log_confirmation(self) -> None:
-        """What the confirming trials say, read back from the store: all, whoever wrote them."""
-        trials = fetch_trials(self._client, self._record.name, self._parent)
+    def _log_confirmation(self, trials: list[TrialRow]) -> None:
+        """What the confirming trials say."""
         table = [asdict(row) for row in confirmed(trials, self._record.direction)]
         for row in table:
             for name, value in row.items():
@@ -267,6 +278,16 @@ class _Writer:
                     key = f"{schema.CONFIRMED}{row['trial']}/{name}"
                     self._client.log_metric(self._parent, key, value)
         self._client.log_dict(self._parent, {"confirmed": table}, schema.CONFIRMATION)
+
+    def _log_ledger(self, trials: list[TrialRow]) -> None:
+        """What the sweep used and saved."""
+        risk = self._record.params.get(schema.RISK)
+        entries = [entry.flat() for entry in ledger([flat(trial) for trial in trials], risk)]
+        total = entries[-1]
+        for name in AMOUNT_COLUMNS:
+            self._client.log_metric(self._parent, f"{schema.LEDGER}{name}", total[name])
+        by_rule = {entry["rule"]: entry for entry in entries}
+        self._client.log_dict(self._parent, by_rule, schema.LEDGER_FILE)
 
     def waiting(self) -> list[str]:
         """The runs that have metrics to be sent."""
@@ -348,6 +369,42 @@ def _run_name(trial: TrialRecord) -> str:
     params = trial.params
     what = "" if trial.confirms is None else f"confirms {trial.confirms} "
     return f"{trial.number} {what}{params['loss']} {params['d_steps']}:{params['g_steps']}"
+
+
+def _ending_tags(ending: Ending) -> dict[str, str]:
+    """How a trial ended, what stopped it, and what would have."""
+    tags = {
+        schema.OUTCOME: ending.outcome.value,
+        schema.REASON: ending.reason,
+        schema.AUDITED: str(ending.audited).lower(),
+    }
+    if ending.history and ending.history[-1].nonfinite is not None:
+        tags[schema.NONFINITE] = ending.history[-1].nonfinite
+    if ending.ended is not None:
+        tags[schema.ENDING] = ending.ended
+    if ending.stop is not None:
+        tags[schema.RULE] = ending.stop.rule
+    if ending.would_be is not None:
+        tags |= {
+            schema.WOULD_BE_OUTCOME: ending.would_be.outcome.value,
+            schema.WOULD_BE_RULE: ending.would_be.rule,
+            schema.WOULD_BE_REASON: ending.would_be.reason,
+            schema.WOULD_BE_UPDATE: str(ending.would_be.update),
+        }
+    return tags
+
+
+def _image(load: Load, what: str) -> "Image | None":
+    """The picture; None, and a warning, where it cannot be read."""
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(load()))
+        image.load()
+    except Exception as error:
+        log.warning("%s is lost: %s", what, error)
+        return None
+    return image
 
 
 def _now() -> int:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PAGE = 1_000
+_WOULD_BE = {
+    "outcome": schema.WOULD_BE_OUTCOME,
+    "rule": schema.WOULD_BE_RULE,
+    "reason": schema.WOULD_BE_REASON,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,10 @@ class TrialRow:
     outcome: str | None  # None: it is still running
     reason: str | None
     nonfinite: str | None  # what stopped being finite at its last report
-    audited: bool
+    rule: str | None  # what stopped it before its budget was used up
     ending: str | None  # healthy, between or bad; None: it was stopped, or still runs
+    audited: bool
+    would_be: dict[str, str]  # outcome, rule and reason of what would have stopped it
     params: dict[str, Any]
     metrics: dict[str, float]  # the last value of each
     best: dict[str, float]  # the best value of each that has a better direction
@@ -78,9 +85,36 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
 
 
 def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRow]:
-    """The trials under a sweep's own run, in the order of their numbers, without histories."""
-    runs = _search(client, name, {schema.PARENT: parent})
-    return sorted((_row(run) for run in runs), key=lambda trial: trial.number)
+    """The trials of one run of a sweep, in the order of their numbers, without their histories.
+
+    Args:
+        client: of the store.
+        name: of the sweep.
+        parent: the identity of the sweep's run.
+    """
+    rows = [_row(run) for run in _search(client, name, {schema.PARENT: parent})]
+    return sorted(rows, key=lambda trial: trial.number)
+
+
+def flat(trial: TrialRow) -> dict[str, Any]:
+    """A trial's row of the summary, less its best values and what the sweep searched."""
+    would_be = {f"would_be_{name}": trial.would_be.get(name) for name in _WOULD_BE}
+    return {
+        **dict.fromkeys((*COUNTERS, *SIGNALS, *schema.AT_THE_END)),
+        **trial.metrics,
+        **would_be,
+        "trial": trial.number,
+        "phase": trial.phase,
+        "confirms": trial.confirms,
+        "outcome": trial.outcome,
+        "audited": trial.audited,
+        "rule": trial.rule,
+        "reason": trial.reason,
+        "ending": trial.ending,
+        "started": trial.started,
+        "ended": trial.ended,
+        "run_id": trial.run_id,
+    }
 
 
 def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]:
@@ -173,8 +207,10 @@ def _row(run: "Run") -> TrialRow:
         outcome=tags.get(schema.OUTCOME),
         reason=tags.get(schema.REASON),
         nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
-        audited=tags.get(schema.AUDITED) == "true",
+        rule=tags.get(schema.RULE),
         ending=tags.get(schema.ENDING),
+        audited=tags.get(schema.AUDITED) == "true",
+        would_be={name: tags[key] for name, key in _WOULD_BE.items() if key in tags},
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
         best=best,

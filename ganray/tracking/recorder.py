@@ -42,6 +42,17 @@ class TrialRecord:
         return "search" if self.confirms is None else "confirm"
 
 
+Load = Callable[[], bytes]  # reads a file, which may be far away
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a trial left on storage, beside the pictures of its milestones."""
+
+    pictures: Mapping[str, Load]  # PNGs, by the name of the file: at its best, at its stop
+    best_checkpoint: str = ""  # where it lies; "" if the objective was never defined
+
+
 class Recorder(Protocol):
     """Hears of everything that happens to a sweep, in order, from one thread.
 
@@ -57,14 +68,21 @@ class Recorder(Protocol):
     def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
         """Called after each report of a running trial."""
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
-        """Called with a way to read a PNG of samples, which may be far away."""
+    def picture(self, number: int, update: int, load: Load) -> None:
+        """Called with a way to read a PNG of samples."""
 
     def end_trial(self, ending: Ending) -> None:
         """Called once for each trial that was started."""
 
     def start_confirming(self, trials: int) -> None:
         """Called once after the search, if some of it is to be confirmed; 0: nothing completed."""
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """Called at most once for each trial, after its end; perhaps when no trial runs any more.
+
+        Where something else than its health stopped a trial, only its worker can write this, when
+        it takes up the next trial.
+        """
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Called once, when no trial runs any more."""
@@ -84,6 +102,8 @@ class MemoryRecorder:
     pictures: dict[int, dict[int, bytes]] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
     confirming: int | None = None
+    kept: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    best_checkpoints: dict[int, str] = field(default_factory=dict)
     outcomes: Mapping[int, Outcome] | None = None
     cancelled: bool = False
     closed: bool = False
@@ -101,7 +121,7 @@ class MemoryRecorder:
         self.reports.setdefault(number, []).append(signals)
         self.verdicts.setdefault(number, []).append(verdict)
 
-    def picture(self, number: int, update: int, load: Callable[[], bytes]) -> None:
+    def picture(self, number: int, update: int, load: Load) -> None:
         """See `Recorder`."""
         self.pictures.setdefault(number, {})[update] = load()
 
@@ -112,6 +132,11 @@ class MemoryRecorder:
     def start_confirming(self, trials: int) -> None:
         """See `Recorder`."""
         self.confirming = trials
+
+    def evidence(self, number: int, evidence: Evidence) -> None:
+        """See `Recorder`."""
+        self.kept[number] = {name: load() for name, load in evidence.pictures.items()}
+        self.best_checkpoints[number] = evidence.best_checkpoint
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -17,9 +17,16 @@ OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
 NONFINITE: Final = "ganray.nonfinite"  # what stopped being finite at the last report
-AUDITED: Final = "ganray.audited"
+RULE: Final = "ganray.rule"  # what stopped the trial
 ENDING: Final = "ganray.ending"  # healthy | between | bad, of trials that were not stopped
+AUDITED: Final = "ganray.audited"
+# of an audited trial: what would have stopped it
+WOULD_BE_OUTCOME: Final = "ganray.would_be_outcome"
+WOULD_BE_RULE: Final = "ganray.would_be_rule"
+WOULD_BE_REASON: Final = "ganray.would_be_reason"
+WOULD_BE_UPDATE: Final = "ganray.would_be_update"
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
+BEST_CHECKPOINT: Final = "ganray.best_checkpoint"  # where the trial at its best lies
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifact
@@ -28,11 +35,20 @@ NOTE: Final = "mlflow.note.content"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 
 OBJECTIVE: Final = "objective"
-STOPPED_AT: Final = "stopped_at"
+STOPPED_AT: Final = "stopped_at"  # share of the budget
+WOULD_BE_STOPPED_AT: Final = "would_be_stopped_at"
+MEASURED_SECONDS: Final = "measured_seconds"  # of all reports
 GPU_HOURS: Final = "gpu_hours"
+AT_THE_END: Final = (OBJECTIVE, STOPPED_AT, WOULD_BE_STOPPED_AT, MEASURED_SECONDS, GPU_HOURS)
+LEDGER: Final = "ledger."  # of the sweep's run: what it used and saved
+LEDGER_FILE: Final = "ledger.json"
+RISK: Final = "prune.risk"  # a parameter of the sweep's run
 BEST: Final = "best/"  # a section of its own among MLflow's charts
 CONFIRMED: Final = "confirmed/"  # and of the sweep's own run: by trial, then by what it is
 CONFIRMATION: Final = "confirmation.json"
+
+STOP_FILE: Final = "stop.json"  # a `StopRecord` with the signals of its report
+WOULD_BE_FILE: Final = "would_be.json"
 
 # How a trial's run ends, by outcome. Pruned trials are KILLED, as in MLflow's own Optuna storage.
 RUN_STATUS: Mapping[Outcome, str] = {

@@ -191,6 +191,7 @@ def _run_trials(
             tuner.fit()
     finally:
         scheduler.cancel_unfinished("the sweep was stopped")
+        scheduler.tell_evidence()
 
 
 @contextlib.contextmanager

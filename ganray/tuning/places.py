@@ -14,7 +14,12 @@ from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
 DEFAULT_RESULTS = "~/ray_results"
-CHECKPOINT = "checkpoint.pt"  # of a trial, in its folder
+# of a trial, in its folder
+CHECKPOINT = "checkpoint.pt"  # the last
+BEST_CHECKPOINT = "best.pt"
+BEST_PICTURE = "best.png"
+CHECKPOINTS = {"last": CHECKPOINT, "best": BEST_CHECKPOINT}
+STOP_PICTURE = "stop.png"  # of the samples that it was stopped for, or would have been
 
 
 def results_location(spec: SweepSpec) -> str:
@@ -88,6 +93,18 @@ def write_file(folder: str, name: str, content: bytes) -> str:
     with system.open_output_stream(f"{path}/{name}") as out:
         out.write(content)
     return f"{folder}/{name}"
+
+
+def samples_name(update: int) -> str:
+    """The file of the picture that a milestone leaves."""
+    return f"samples-{update:010d}.png"
+
+
+def list_files(folder: str) -> tuple[str, ...]:
+    """The names of the files in a folder or under a URL, sorted; none if it is not there."""
+    system, path = pyarrow.fs.FileSystem.from_uri(folder)
+    found = system.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
+    return tuple(sorted(info.base_name for info in found if info.is_file))
 
 
 def read_file(place: str) -> bytes:

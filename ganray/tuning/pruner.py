@@ -1,9 +1,9 @@
 """An Optuna pruner that stops trials which are dead, by `health.judge`; no Ray needed."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial
 from ganray.health.judge import judge
 from ganray.health.rules import DEFAULT_RISK, HealthRules
 from ganray.spec.models import Prune
-from ganray.trial import Outcome, Signals, State, Verdict
+from ganray.trial import Outcome, Signals, State, StopRecord, Verdict
 
 _REPORT = "report:"
 PATIENCE = 4  # reports that `patient` grants a trial: a tenth of the default 40
@@ -30,10 +30,35 @@ PATIENCE = 4  # reports that `patient` grants a trial: a tenth of the default 40
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """That a trial should be stopped, and as what."""
+    """That a trial should be stopped, as what, and on which grounds."""
 
     outcome: Outcome
     reason: str
+    rule: str = ""  # of the judge; of a stock pruner its name
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of that rule, by name
+    recovery: float | None = None  # estimated probability that the trial still ends healthy
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """What follows from the verdict that a trial is dead."""
+        return cls(
+            Outcome(verdict.state),  # of the same name
+            verdict.reason,
+            verdict.rule or verdict.state.value,
+            dict(verdict.thresholds),
+            verdict.recovery,
+        )
+
+    def at(self, update: int) -> StopRecord:
+        """The record of the stop that a report led to."""
+        return StopRecord(
+            update=update,
+            outcome=self.outcome,
+            reason=self.reason,
+            rule=self.rule,
+            thresholds=self.thresholds,
+            recovery=self.recovery,
+        )
 
 
 class HealthPruner(BasePruner):
@@ -69,14 +94,18 @@ class HealthPruner(BasePruner):
         """What the judge says of the reports so far."""
         return judge(history, self.rules)
 
+    def condemns(self, verdict: Verdict) -> bool:
+        """Whether a verdict alone stops a trial, whatever the others do."""
+        return self._stops_dead and verdict.state.is_dead
+
     def decide(self, study: Study, trial: FrozenTrial, verdict: Verdict) -> Stop | None:
         """Why to stop a trial of which the judge says `verdict`, or None."""
-        if self._stops_dead and verdict.state.is_dead:
-            return Stop(Outcome(verdict.state), verdict.reason)  # of the same name
+        if self.condemns(verdict):
+            return Stop.of(verdict)
         ranked = verdict.state is State.HEALTHY or not self._stops_dead
         if ranked and self._then.prune(study, trial):
             name = type(self._then).__name__
-            return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}")
+            return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}", name)
         return None
 
 

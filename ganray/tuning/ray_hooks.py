@@ -4,6 +4,7 @@ Both share one `SweepStudy`, the sweep's memory. The scheduler makes every decis
 in the study first, then tells the recorders.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,14 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from ganray.tracking.recorder import Recorder, TrialRecord
+from ganray.tracking.recorder import Evidence, Recorder, TrialRecord
 from ganray.trial import Outcome
-from ganray.tuning.places import read_file, trial_location
+from ganray.tuning.places import (
+    BEST_CHECKPOINT,
+    BEST_PICTURE,
+    STOP_PICTURE,
+    list_files,
+    read_file,
+    trial_location,
+)
 from ganray.tuning.study import SweepStudy
 
 
@@ -105,6 +114,8 @@ class StudyScheduler(FIFOScheduler):
         self._study = study
         self._recorders = recorders
         self._limits = limits
+        self._ended: set[int] = set()
+        self._told: set[int] = set()  # of which recorders have the evidence
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record a report, and stop the trial if that ends it."""
@@ -117,6 +128,8 @@ class StudyScheduler(FIFOScheduler):
                 recorder.picture(number, signals.update, load)
         if decision.stop is not None:
             self._finish(number, decision.stop.outcome, decision.stop.reason)
+            if "kept" in result:
+                self._tell_evidence(number, result["kept"])
         elif self._limits.out_of_time:
             self._finish(number, Outcome.CANCELLED, self._limits.reason or "")
         else:
@@ -132,10 +145,28 @@ class StudyScheduler(FIFOScheduler):
         for number in self._study.unfinished():
             self._finish(number, Outcome.CANCELLED, reason)
 
+    def tell_evidence(self) -> None:
+        """Tell recorders what trials left that ended before their workers could say so."""
+        for number in sorted(self._ended - self._told):
+            folder = trial_location(self._study.spec, number)
+            with contextlib.suppress(OSError, pyarrow.ArrowException):  # storage is out of reach
+                self._tell_evidence(number, list_files(folder))
+
+    def _tell_evidence(self, number: int, names: Sequence[str]) -> None:
+        self._told.add(number)
+        folder = trial_location(self._study.spec, number)
+        pictures = [name for name in (BEST_PICTURE, STOP_PICTURE) if name in names]
+        best = f"{folder}/{BEST_CHECKPOINT}" if BEST_CHECKPOINT in names else ""
+        if pictures:
+            loads = {name: partial(read_file, f"{folder}/{name}") for name in pictures}
+            for recorder in self._recorders:
+                recorder.evidence(number, Evidence(pictures=loads, best_checkpoint=best))
+
     def _finish(self, number: int, outcome: Outcome, reason: str) -> None:
         ending = self._study.finish(number, outcome, reason)
         if ending is None:
             return
+        self._ended.add(number)
         self._limits.crashed += ending.outcome is Outcome.CRASHED
         for recorder in self._recorders:
             recorder.end_trial(ending)

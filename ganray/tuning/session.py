@@ -1,6 +1,9 @@
 """One trial, report by report: the same in a Ray actor and in `ganray train`."""
 
+import math
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor
 from ganray.data import pictures
 from ganray.data.dataset import Dataset, Samples
 from ganray.gan.base import Snapshot
-from ganray.gan.checkpoint import dump
+from ganray.gan.checkpoint import capture, dump, serialize
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
@@ -18,6 +21,7 @@ from ganray.metrics.features import find_features
 from ganray.metrics.registry import evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
+from ganray.tuning.pruner import make_pruner
 
 PROGRESS_OVER = 0.1  # of the trial
 MILESTONES = 8  # reports, at most, with a picture, metrics and a checkpoint
@@ -48,12 +52,34 @@ class Workbench:
         )
         self.bench = Bench(dataset, self.networks)
         self.features = find_features(spec.measure.features, self.device)
+        prune, budget = spec.prune, spec.budget
+        self.pruner = None if prune is None else make_pruner(prune, budget.updates)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """A trial at its best report so far, by the sweep's objective."""
+
+    update: int
+    value: float
+    samples: Samples
+    captured: Mapping[str, Any]  # of `checkpoint.capture`
+
+    def checkpoint(self) -> bytes:
+        """The trial as it was then, as in `Session.checkpoint`."""
+        return serialize(self.captured)
 
 
 class Session:
-    """A trial under way."""
+    """A trial under way.
+
+    Attributes:
+        best: None while the objective was never defined.
+    """
 
     def __init__(self, workbench: Workbench, config: TrialConfig) -> None:
+        self.best: Best | None = None
+        self._history: list[Signals] = []
         self._workbench = workbench
         budget = workbench.spec.budget
         self._trainer = make_trainer(config, workbench.networks, workbench.data, budget.updates)
@@ -78,6 +104,8 @@ class Session:
         signals = self._meter.measure(snapshot)
         if self.is_milestone and signals.nonfinite is None:
             signals = signals.with_values(self._metrics(snapshot))
+        self._history.append(signals)
+        self._keep_best(signals)
         return signals
 
     @property
@@ -85,13 +113,33 @@ class Session:
         """Whether the last report is one of the few with a picture, metrics and a checkpoint."""
         return self._update in self._milestones
 
-    def picture(self) -> bytes:
-        """A PNG of the samples last measured."""
-        return pictures.draw(self._workbench.dataset, self._meter.samples)
+    @property
+    def is_condemned(self) -> bool:
+        """Whether the sweep prunes, and its health rules say by now that the trial is dead.
+
+        They hear of this trial alone, so that the driver comes to the same verdict.
+        """
+        pruner = self._workbench.pruner
+        return pruner is not None and pruner.condemns(pruner.verdict(self._history))
+
+    def picture(self, samples: Samples | None = None) -> bytes:
+        """A PNG of samples; None: of those last measured."""
+        shown = self._meter.samples if samples is None else samples
+        return pictures.draw(self._workbench.dataset, shown)
 
     def checkpoint(self) -> bytes:
         """The trial as it is now, to go on with or to draw samples from."""
         return dump(self._trainer, self._workbench.networks)
+
+    def _keep_best(self, signals: Signals) -> None:
+        objective = self._workbench.spec.objective
+        value = getattr(signals, objective.metric)
+        if value is None or not math.isfinite(value) or signals.nonfinite is not None:
+            return
+        sign = 1.0 if objective.direction == "min" else -1.0
+        if self.best is None or sign * value < sign * self.best.value:
+            captured = capture(self._trainer, self._workbench.networks)
+            self.best = Best(signals.update, value, self._meter.samples, captured)
 
     def _metrics(self, snapshot: Snapshot) -> dict[str, float]:
         measure, dataset = self._workbench.spec.measure, self._workbench.dataset

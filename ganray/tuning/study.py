@@ -18,7 +18,16 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ganray.errors import NameTakenError, UnknownSweepError
 from ganray.health.endings import ended_with
 from ganray.spec.models import Prune, SweepSpec
-from ganray.trial import Ending, Outcome, Signals, TrialConfig, Verdict, derive_seed
+from ganray.trial import (
+    NOT_FINITE,
+    Ending,
+    Outcome,
+    Signals,
+    StopRecord,
+    TrialConfig,
+    Verdict,
+    derive_seed,
+)
 from ganray.tuning.objective import final_objective
 from ganray.tuning.places import open_storage, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, signals_of
@@ -35,6 +44,8 @@ _STATES = {
     Outcome.OUTRANKED: TrialState.PRUNED,
 }
 _IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as it is made
+# attributes of a trial: the grounds on which it was stopped, or would have been
+_STOPPED, _AUDITED = "stop", "audited"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -163,7 +174,10 @@ class SweepStudy:
         value = getattr(signals, self.spec.objective.metric)
         if value is not None and math.isfinite(value):
             trial.report(value, signals.update)
-        return Decision(verdict, self._stop(trial, signals, verdict))
+        stop = self._stop(trial, signals, verdict)
+        if stop is not None and stop.outcome is not Outcome.COMPLETED:
+            trial.set_user_attr(_STOPPED, asdict(stop.at(signals.update)))
+        return Decision(verdict, stop)
 
     def finish(self, number: int, outcome: Outcome, reason: str = "") -> Ending | None:
         """Record how a trial ended; a cancelled trial stays RUNNING in Optuna.
@@ -179,6 +193,8 @@ class SweepStudy:
         trial.set_user_attr("reason", ending.reason)
         if ending.objective is not None:
             trial.set_user_attr("objective", ending.objective)
+        if ending.ended is not None:
+            trial.set_user_attr("ending", ending.ended)
         self._running.pop(number, None)
         if ending.outcome is Outcome.CANCELLED:
             return ending
@@ -224,14 +240,15 @@ class SweepStudy:
 
     def _stop(self, trial: Trial, signals: Signals, verdict: Verdict) -> Stop | None:
         if signals.nonfinite is not None:  # nothing left to train, whatever the pruning rules
-            return Stop(Outcome.DIVERGED, verdict.reason)
+            why = (verdict.reason, NOT_FINITE, dict(verdict.thresholds), verdict.recovery)
+            return Stop(Outcome.DIVERGED, *why)
         if self.spec.prune is not None:
             frozen = self._frozen(trial.number)
             stop = self._pruner.decide(self._study, frozen, verdict)
             if stop is not None and not self._is_audited(trial.number):
                 return stop
-            if stop is not None and "audited" not in frozen.user_attrs:
-                trial.set_user_attr("audited", {"update": signals.update, **asdict(stop)})
+            if stop is not None and _AUDITED not in frozen.user_attrs:
+                trial.set_user_attr(_AUDITED, asdict(stop.at(signals.update)))
         full = signals.update >= self.spec.budget.updates
         return Stop(Outcome.COMPLETED, "the full budget") if full else None
 
@@ -265,13 +282,15 @@ class SweepStudy:
             outcome = Outcome.CRASHED
             reason = f"the objective {self.spec.objective.metric} was never defined"
         started = frozen.datetime_start or datetime.now()
+        stop = _stop_record(frozen, _STOPPED)  # of another outcome, if the sweep was cancelled
         return Ending(
             number=number,
             outcome=outcome,
             reason=reason,
             objective=objective,
             history=history,
-            audited="audited" in frozen.user_attrs,
+            stop=stop if stop is not None and stop.outcome is outcome else None,
+            would_be=_stop_record(frozen, _AUDITED),
             wall_seconds=(datetime.now() - started).total_seconds(),
             ended=ended_with(outcome, history),
         )
@@ -292,6 +311,11 @@ class SweepStudy:
             return optuna.load_study(study_name=name, storage=open_storage(spec, create=False))
         except (KeyError, FileNotFoundError):
             return None
+
+
+def _stop_record(frozen: FrozenTrial, attribute: str) -> StopRecord | None:
+    found = frozen.user_attrs.get(attribute)
+    return None if found is None else StopRecord.from_dict(found)
 
 
 def _is_half_made(study: Study) -> bool:

@@ -1,13 +1,16 @@
 """What runs in a Ray actor: one trial after another, each a `Session`."""
 
+import contextlib
 from typing import Any
 
+import pyarrow
 from ray import tune
 
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
 from ganray.trial import TrialConfig
-from ganray.tuning.places import CHECKPOINT, trial_location, write_file
+from ganray.tuning.files import TrialFiles
+from ganray.tuning.places import trial_location
 from ganray.tuning.session import Session, Workbench
 
 
@@ -26,23 +29,31 @@ class GanTrial(tune.Trainable):
         """
         self._spec = SweepSpec.model_validate_json(spec)
         self._workbench = Workbench(self._spec, dataset)
+        self._files: TrialFiles | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial."""
-        self._number = int(new_config["number"])
+        self.cleanup()
+        folder = trial_location(self._spec, int(new_config["number"]))
         self._session = Session(self._workbench, TrialConfig(**new_config["trial_config"]))
+        self._files = TrialFiles(self._session, folder)
         return True
 
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
+        files, self._files = self._files, None  # an error here leaves nothing that could be saved
+        assert files is not None, "Tune takes no step after an error"
         signals = self._session.next_report()
         # never "done": Tune would end the trial without asking the scheduler
-        result: dict[str, Any] = {"signals": signals}
-        if self._session.is_milestone:
-            folder = trial_location(self._spec, self._number)
-            name = f"samples-{signals.update:010d}.png"
-            result["picture"] = write_file(folder, name, self._session.picture())
-            if signals.nonfinite is None:
-                write_file(folder, CHECKPOINT, self._session.checkpoint())
+        result = {"signals": signals, **files.after_report(signals)}
+        self._files = files
         return result
+
+    def cleanup(self) -> None:
+        """Leave the trial, which has ended: the driver may have stopped it since its last step."""
+        files, self._files = self._files, None
+        if files is not None:
+            # what is missing on storage must not be a fault of the next trial
+            with contextlib.suppress(OSError, pyarrow.ArrowException):
+                files.leave()

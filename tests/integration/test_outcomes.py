@@ -1,23 +1,32 @@
 """The test that defines the product: everybody agrees on how each trial ended."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.pruners import BasePruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
-from ganray.spec.models import SweepSpec
-from ganray.summary import summarize
+from ganray.cli.sampling import draw_samples, recorded_checkpoint
+from ganray.gan.checkpoint import load
+from ganray.spec.models import Prune, SweepSpec
+from ganray.summary import audit, ledger, summarize
+from ganray.tracking.ledger import AMOUNT_COLUMNS, Audit
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import MemoryRecorder
-from ganray.trial import Outcome
+from ganray.trial import Outcome, derive_seed
+from ganray.tuning import study
 from ganray.tuning.driver import SweepResult, run_sweep
 from ganray.tuning.places import study_location
+from ganray.tuning.pruner import HealthPruner, make_pruner
 from tests.integration.conftest import make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
@@ -33,8 +42,33 @@ RIGGED = {
     # more memory than there is
     Outcome.CRASHED: {"latent_dim": 10**11},
     Outcome.COMPLETED: {"loss": "lsgan", "g_steps": 2, "d_lr": 5e-3, "g_lr": 1e-3},
+    # healthy, but ranked below its peers
+    Outcome.OUTRANKED: {"loss": "lsgan", "g_steps": 2, "d_lr": 5e-3, "g_lr": 1e-3},
 }
 NUMBERS = {outcome: number for number, outcome in enumerate(RIGGED)}
+AUDITED = len(RIGGED)  # as the stalled one, but it belongs to the share that runs on
+OUTCOMES = {**{number: outcome for outcome, number in NUMBERS.items()}, AUDITED: Outcome.COMPLETED}
+STOPPED = [Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED]
+
+
+class RanksOne(BasePruner):
+    """A stock pruner that finds one trial worse than its peers, at half of its budget."""
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        return trial.number == NUMBERS[Outcome.OUTRANKED] and trial.last_step >= 2_000
+
+
+def ranking(prune: Prune, budget: int) -> HealthPruner:
+    return HealthPruner(make_pruner(prune, budget).rules, RanksOne())
+
+
+def seed_that_audits(number: int, share: float) -> int:
+    """A seed of the sweep by which this trial alone is audited."""
+
+    def audited(seed: int) -> list[int]:
+        return [n for n in OUTCOMES if derive_seed(seed, n, "audit") < share * 2**31]
+
+    return next(seed for seed in count() if audited(seed) == [number])
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +77,32 @@ def sweep(
 ) -> tuple[SweepSpec, SweepResult, MemoryRecorder]:
     folder = tmp_path_factory.mktemp("rigged")
     space = {"loss": ["non_saturating", "lsgan"], "d_lr": {"low": 1e-4, "high": 50.0, "log": True}}
-    first = [{"loss": "non_saturating", "d_lr": 1e-3} | point for point in RIGGED.values()]
+    points = [*RIGGED.values(), RIGGED[Outcome.STALLED]]
+    first = [{"loss": "non_saturating", "d_lr": 1e-3} | point for point in points]
+    seed = seed_that_audits(AUDITED, 0.1)
     spec = make_spec(
         folder,
         "rigged",
-        search={"trials": len(first), "concurrency": 2, "first": first, "space": space},
+        search={
+            "trials": len(first),
+            "concurrency": 2,
+            "seed": seed,
+            "first": first,
+            "space": space,
+        },
         budget={"updates": 4_000, "reports": 40},
-        prune={"risk": 0.02, "then": "none"},
+        prune={"risk": 0.02, "audit": 0.1, "then": "none"},
     )
     memory = MemoryRecorder()
-    result = run_sweep(spec, [memory, MlflowRecorder(spec.tracking.uri or "", "ganray")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "make_pruner", ranking)  # in the driver alone
+        result = run_sweep(spec, [memory, MlflowRecorder(spec.tracking.uri or "", "ganray")])
     return spec, result, memory
 
 
 def test_each_rigged_trial_ends_as_rigged(sweep) -> None:
     _, result, memory = sweep
-    assert result.outcomes == {number: outcome for outcome, number in NUMBERS.items()}
+    assert result.outcomes == OUTCOMES
     assert {n: ending.outcome for n, ending in memory.endings.items()} == result.outcomes
     assert not result.cancelled
 
@@ -73,6 +117,7 @@ def test_optuna_has_each_outcome_with_state_and_constraint(sweep) -> None:
         Outcome.DIVERGED: TrialState.PRUNED,
         Outcome.CRASHED: TrialState.FAIL,
         Outcome.COMPLETED: TrialState.COMPLETE,
+        Outcome.OUTRANKED: TrialState.PRUNED,
     }
     for outcome, number in NUMBERS.items():
         trial = trials[number]
@@ -83,15 +128,28 @@ def test_optuna_has_each_outcome_with_state_and_constraint(sweep) -> None:
         assert (trial.constraints["dead"] > 0) == infeasible
 
 
-def test_mlflow_has_each_outcome_with_status_and_reason(sweep) -> None:
-    spec, _, memory = sweep
+def runs_of(spec: SweepSpec) -> dict[int, Run]:
     client = MlflowClient(spec.tracking.uri)
     experiment = client.get_experiment_by_name("ganray")
     runs = client.search_runs([experiment.experiment_id], "tags.`ganray.kind` = 'trial'")
+    return {int(run.data.tags["ganray.trial"]): run for run in runs}
+
+
+def artifacts_of(spec: SweepSpec, run: Run) -> dict[str, Path]:
+    client = MlflowClient(spec.tracking.uri)
+    return {
+        file.path: Path(client.download_artifacts(run.info.run_id, file.path))
+        for file in client.list_artifacts(run.info.run_id)
+        if not file.is_dir
+    }
+
+
+def test_mlflow_has_each_outcome_with_status_and_reason(sweep) -> None:
+    spec, _, memory = sweep
     statuses = {Outcome.COMPLETED: "FINISHED", Outcome.CRASHED: "FAILED"}
-    assert len(runs) == len(RIGGED)
-    for run in runs:
-        number = int(run.data.tags["ganray.trial"])
+    runs = runs_of(spec)
+    assert set(runs) == set(OUTCOMES)
+    for number, run in runs.items():
         ending = memory.endings[number]
         assert run.data.tags["ganray.outcome"] == ending.outcome
         assert run.data.tags["ganray.reason"] == ending.reason
@@ -127,7 +185,7 @@ def test_reasons_tell_the_numbers_or_the_error(sweep) -> None:
     _, _, memory = sweep
     for outcome in (Outcome.COLLAPSED, Outcome.STALLED):
         assert "JS" in memory.endings[NUMBERS[outcome]].reason
-        assert "modes" in memory.endings[NUMBERS[outcome]].reason
+        assert "mode" in memory.endings[NUMBERS[outcome]].reason
     assert "not finite" in memory.endings[NUMBERS[Outcome.DIVERGED]].reason
     crash = memory.endings[NUMBERS[Outcome.CRASHED]].reason
     assert crash.startswith("RuntimeError: ")
@@ -149,3 +207,89 @@ def test_pictures_are_recorded_for_trials_that_reported(sweep) -> None:
     assert 4_000 in pictures
     assert 4 <= len(pictures) <= 8
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+# --- the grounds of every stop --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", STOPPED)
+def test_stopped_trial_has_its_grounds_in_mlflow(outcome: Outcome, sweep) -> None:
+    spec, _, memory = sweep
+    number = NUMBERS[outcome]
+    run, ending = runs_of(spec)[number], memory.endings[number]
+    found = artifacts_of(spec, run)
+    best = {"best.png"} if ending.objective is not None else set()  # never defined, if it blew up
+    assert set(found) == {"stop.png", "stop.json", *best}
+    assert bool(best) is (outcome is not Outcome.DIVERGED)
+    grounds = json.loads(found["stop.json"].read_text())
+    last = ending.history[-1]
+    assert (grounds["update"], grounds["outcome"]) == (last.update, outcome)
+    assert grounds["reason"] == ending.reason == run.data.tags["ganray.reason"]
+    assert grounds["rule"] == run.data.tags["ganray.rule"] != ""
+    assert grounds["signals"] == last.to_dict()
+    assert {"thresholds", "recovery"} < set(grounds)
+
+
+KEEPING = [Outcome.COLLAPSED, Outcome.STALLED, Outcome.OUTRANKED, Outcome.COMPLETED]
+
+
+@pytest.mark.parametrize("outcome", KEEPING)
+def test_trial_keeps_its_last_and_its_best_checkpoint(outcome: Outcome, sweep) -> None:
+    spec, _, memory = sweep
+    number = NUMBERS[outcome]
+    run, history = runs_of(spec)[number], memory.endings[number].history
+    folder = Path(run.data.tags["ganray.files"])
+    assert sorted(path.name for path in folder.glob("*.pt")) == ["best.pt", "checkpoint.pt"]
+    best = folder / "best.pt"
+    assert run.data.tags["ganray.best_checkpoint"] == str(best)
+    defined = [signals for signals in history if signals.distance is not None]
+    expected = min(defined, key=lambda signals: signals.distance or 0.0).update
+    assert load(best.read_bytes())["state"]["update"] == expected
+    last = load((folder / "checkpoint.pt").read_bytes())["state"]["update"]
+    assert last == history[-1].update
+
+
+def test_samples_may_be_drawn_from_either_checkpoint(sweep) -> None:
+    spec, _, _ = sweep
+    number = str(NUMBERS[Outcome.COLLAPSED])
+    last, best = (
+        draw_samples(recorded_checkpoint("rigged", number, at, spec.tracking.uri), 64, 0, None)
+        for at in ("last", "best")
+    )
+    assert last.shape == best.shape == (64, 2)
+    assert (last != best).any()
+
+
+def test_audited_trial_ran_on_and_says_what_would_have_stopped_it(sweep) -> None:
+    spec, _, memory = sweep
+    run, ending = runs_of(spec)[AUDITED], memory.endings[AUDITED]
+    assert ending.audited
+    assert ending.history[-1].update == 4_000
+    assert run.data.tags["ganray.would_be_outcome"] == "stalled"
+    assert run.data.tags["ganray.ending"] == "bad"
+    assert "ganray.rule" not in run.data.tags
+    found = artifacts_of(spec, run)
+    assert set(found) == {"best.png", "stop.png", "would_be.json"}
+    frame = summarize("rigged", spec.tracking.uri)
+    row = frame.set_index("trial").loc[AUDITED]
+    assert (row["would_be_outcome"], row["ending"]) == ("stalled", "bad")
+    update = json.loads(found["would_be.json"].read_text())["update"]
+    assert row["would_be_stopped_at"] == update / 4_000 < 1.0
+    assert audit(frame) == Audit(stops=4, ran_on=1, healthy=0)
+
+
+def test_ledger_is_the_same_in_mlflow_and_in_the_summary(sweep) -> None:
+    spec, _, memory = sweep
+    client = MlflowClient(spec.tracking.uri)
+    experiment = client.get_experiment_by_name("ganray")
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.`ganray.kind` = 'sweep'")
+    frame = ledger(summarize("rigged", spec.tracking.uri)).set_index("rule")
+    total = frame.loc["total"]
+    for name in AMOUNT_COLUMNS:
+        assert parent.data.metrics[f"ledger.{name}"] == pytest.approx(total[name])
+    ends = [ending.history[-1].update for ending in memory.endings.values() if ending.history]
+    assert total["used_updates"] == sum(ends)
+    stopped = [memory.endings[NUMBERS[outcome]].history[-1].update for outcome in STOPPED]
+    assert total["saved_updates"] == pytest.approx(sum(4_000 - update for update in stopped))
+    assert total["surely_saved_updates"] < total["saved_updates"]
+    assert frame.loc["RanksOne", "surely_saved_updates"] == 0.0

@@ -10,39 +10,36 @@ import pytest
 
 from ganray.errors import UnknownSweepError
 from ganray.summary import (
+    audit,
     best_trial,
     confirmation,
     export,
     history,
+    ledger,
     rows,
     searched_columns,
     summarize,
 )
+from ganray.tracking.ledger import COLUMNS as COLUMNS_OF_LEDGER
+from ganray.tracking.ledger import Audit
 from ganray.trial import SIGNALS
 from tests.conftest import CONFIRMING, RECORDED, signals_at
 
 SEARCHED = ["loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"]
 BEST = [f"best_{name}" for name, better in SIGNALS.items() if better is not None]
 COLUMNS = [
-    *["trial", "phase", "confirms", "outcome", "ending", "audited", "reason", "stopped_at"],
-    *[
-        "seconds",
-        "gpu_hours",
-        "objective",
-        *SEARCHED,
-        *SIGNALS,
-        *BEST,
-        "d_updates",
-        "g_updates",
-        "images",
-    ],
-    *["started", "ended", "run_id"],
+    *["trial", "phase", "confirms", "outcome", "ending", "audited", "rule", "reason"],
+    *["stopped_at", "would_be_outcome", "would_be_rule", "would_be_reason"],
+    *["would_be_stopped_at", "seconds", "measured_seconds", "gpu_hours", "objective"],
+    *[*SEARCHED, *SIGNALS, *BEST],
+    *["d_updates", "g_updates", "images", "started", "ended", "run_id"],
 ]
 DTYPES = {
     **dict.fromkeys(COLUMNS, "Float64"),
     **dict.fromkeys(["trial", "confirms", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
-    **dict.fromkeys(["loss", "reason", "run_id"], "string"),
-    **dict.fromkeys(["phase", "outcome", "ending"], "category"),
+    **dict.fromkeys(["loss", "rule", "reason", "run_id"], "string"),
+    **dict.fromkeys(["would_be_rule", "would_be_reason"], "string"),
+    **dict.fromkeys(["phase", "outcome", "ending", "would_be_outcome"], "category"),
     **dict.fromkeys(["started", "ended"], "datetime64[ms, UTC]"),
     "audited": "boolean",
 }
@@ -77,8 +74,14 @@ def test_every_value_is_the_one_that_was_recorded(frame: pd.DataFrame) -> None:
         assert {name: row[name] for name in names} == {name: last.get(name) for name in names}
         assert row["outcome"] == (outcome.value if outcome else None)
         assert row["reason"] == (f"because {outcome}" if outcome else None)
+        assert row["rule"] == ("few_modes" if row["trial"] == 1 else None)
         assert row["audited"] is (row["trial"] == 3)
-        assert (row["phase"], row["confirms"], row["ending"]) == ("search", None, None)
+        assert (row["phase"], row["confirms"]) == ("search", None)
+        assert row["ending"] == {0: "bad", 3: "healthy"}.get(row["trial"])
+        names = ("outcome", "rule", "reason", "stopped_at")
+        assert [row[f"would_be_{name}"] for name in names] == (
+            ["stalled", "separable", "JS saturated", 0.5] if row["trial"] == 3 else [None] * 4
+        )
 
 
 def test_what_is_known_at_the_end_of_a_trial(frame: pd.DataFrame) -> None:
@@ -109,6 +112,7 @@ def test_summary_says_what_it_is_of(frame: pd.DataFrame) -> None:
         "direction": "min",
         "status": "RUNNING",
         "searched": SEARCHED,
+        "risk": 0.02,
     }
     assert searched_columns(frame) == SEARCHED
 
@@ -163,6 +167,22 @@ def test_best_trial_is_the_completed_one_with_the_best_objective(frame: pd.DataF
     assert worst is not None
     assert worst["trial"] == 0  # not 1, whose 0.9 is that of a collapsed trial
     assert best_trial(frame[frame["outcome"] != "completed"]) is None
+
+
+def test_audit_of_a_summary_is_that_of_its_trials(frame: pd.DataFrame, recorded: str) -> None:
+    assert audit(frame) == Audit(stops=2, ran_on=1, healthy=1)
+    assert audit(summarize("empty", recorded)) == Audit(stops=0, ran_on=0, healthy=0)
+
+
+def test_ledger_of_a_summary_has_a_row_a_rule(frame: pd.DataFrame, recorded: str) -> None:
+    found = ledger(frame)
+    assert tuple(found.columns) == COLUMNS_OF_LEDGER
+    assert list(found["rule"]) == ["few_modes", "none", "measuring", "total"]
+    assert list(found["trials"]) == [1, 4, 0, 5]
+    few_modes = rows(found)[0]
+    assert (few_modes["used_updates"], few_modes["saved_updates"]) == (10, 10.0)
+    assert few_modes["surely_saved_updates"] == 9.8  # at the risk of 0.02
+    assert list(ledger(summarize("empty", recorded))["rule"]) == ["measuring", "total"]
 
 
 def test_rows_are_plain_values(frame: pd.DataFrame) -> None:

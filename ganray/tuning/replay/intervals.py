@@ -1,30 +1,19 @@
 """How sure a share is."""
 
-import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganray.tracking import ledger
+
 Interval = tuple[float, float]
 RESAMPLES = 1_000
-_Z = 1.959963984540054  # of a 95 % interval
 
 
 def wilson(hits: int, total: int) -> Interval | None:
-    """The 95 % interval of a share of independent trials; None where there is no trial.
-
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-    """
-    if total == 0:
-        return None
-    share, z2 = hits / total, _Z * _Z
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    spread = math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
-    half = spread * _Z / (1 + z2 / total)
-    # at no or all hits an end is exactly 0 or 1, but for rounding
-    low = 0.0 if hits == 0 else centre - half
-    return low, 1.0 if hits == total else centre + half
+    """The 95 % interval of a share of independent trials; None where there is no trial."""
+    return ledger.wilson(hits, total) if total else None
 
 
 def cluster_weights(clusters: Sequence[Hashable], seed: int = 0) -> NDArray[np.float64]:

@@ -50,7 +50,10 @@ OPTIONS = {
         *["--trials", "--seed", "--name", "--no-prune", "--set", "--tracking-uri", "--storage"],
     ],
     "train": ["--trial", "--name", "--set", "--storage", "--output", "--json"],
-    "sample": ["--output", "--trial", "-n", "--seed", "--label", "--checkpoint", "--tracking-uri"],
+    "sample": [
+        *["--output", "--trial", "--at", "-n", "--seed", "--label", "--checkpoint"],
+        "--tracking-uri",
+    ],
     "summary": ["--format", "--output", "--tracking-uri"],
     "report": ["--output", "--tracking-uri"],
     "replay": ["--policy", "--output", "--save", "--resamples", "--json", "--tracking-uri"],
@@ -459,7 +462,11 @@ def test_one_class_is_drawn_from_a_model_that_is_told_classes(
         (["--checkpoint", "s.yaml"], "this is no checkpoint: "),
         (["recorded", "--output", "x.jpg"], "x.jpg: must end in .png or .npy"),
         (["recorded", "--trial", "9"], "sweep 'recorded' has no trial 9; it has 5, or give `best`"),
-        (["recorded", "--trial", "1"], "trial 1 of 'recorded' has no checkpoint at "),
+        (["recorded", "--trial", "1"], "trial 1 of 'recorded' has no last checkpoint at "),
+        (
+            ["recorded", "--trial", "1", "--at", "best"],
+            "trial 1 of 'recorded' has no best checkpoint at ",
+        ),
         (["empty"], "sweep 'empty' has no completed trial; give --trial NUMBER"),
         (["nosuch"], "no sweep named 'nosuch' is recorded in "),
     ],
@@ -503,6 +510,14 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
         "loss=wgan d_steps=1 weight_clip=1 d_lr=0.5",
         "",
         "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
+        "",
+        "stopped by  trials  GPU-hours used  saved, estimated  saved, at least",
+        "few_modes        1            0.50              0.50             0.49",
+        "none             4            1.50              0.00             0.00",
+        "measuring        0            0.00              0.00             0.00",
+        "total            5            2.00              0.50             0.49",
+        "",
+        "audit: 1 of 2 stops ran on; 1 ended healthy: 100 % (21 to 100 %)",
     ]
     assert controls(answer.out) == set()
 

@@ -146,7 +146,15 @@ def test_time_left_has_the_confirming_trials_in_it(board: Board, clock: Clock) -
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0:00"), (5.4, "0:05"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")],
+    [
+        (0, "0:00"),
+        (5.4, "0:05"),
+        (65, "1:05"),
+        (3599.6, "1:00:00"),
+        (7384, "2:03:04"),
+        (-65, "−1:05"),
+        (-0.4, "0:00"),
+    ],
 )
 def test_time_is_shown_in_minutes_and_hours(seconds: float, shown: str) -> None:
     assert show_time(seconds) == shown

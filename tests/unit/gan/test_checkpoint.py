@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganray.errors import CheckpointError
-from ganray.gan.checkpoint import draw, dump, load, load_generator
+from ganray.gan.checkpoint import capture, draw, dump, load, load_generator, serialize
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.trial import TrialConfig
@@ -52,6 +52,21 @@ def test_samples_of_a_checkpoint_are_those_of_the_trainer(changes, networks):
     assert not any(part.training for part in generator.modules())
     assert torch.equal(draw(checkpoint, 6, seed=1), drawn)
     assert not torch.equal(draw(checkpoint, 6, seed=2), drawn)
+
+
+@every_kind
+def test_what_was_captured_stays_as_it_was_while_the_trainer_goes_on(changes):
+    trainer = make_trainer(replace(CONFIG, **changes), MLP, POINTS)
+    trainer.advance(4)
+    captured, written = capture(trainer, MLP), dump(trainer, MLP)
+    trainer.advance(4)
+    then, now = (draw(load(content), 6) for content in (serialize(captured), dump(trainer, MLP)))
+    assert torch.equal(then, draw(load(written), 6))
+    assert not torch.equal(then, now)
+    resumed = make_trainer(replace(CONFIG, **changes), MLP, POINTS)
+    resumed.load_state_dict(load(serialize(captured))["state"])
+    resumed.advance(4)
+    assert torch.equal(draw(load(dump(resumed, MLP)), 6), now)
 
 
 @every_kind

@@ -21,7 +21,7 @@ def test_sweep_comes_back_with_what_it_searched(recorded: str) -> None:
     assert (sweep.name, sweep.objective, sweep.direction) == ("recorded", "distance", "min")
     assert sweep.searched == ("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr")
     assert sweep.status == "RUNNING"
-    assert sweep.params == {"data.name": "ring", "budget.updates": 20}
+    assert sweep.params == {"data.name": "ring", "budget.updates": 20, "prune.risk": 0.02}
     assert fetch_sweep("empty", recorded).status == "FINISHED"
 
 
@@ -40,8 +40,12 @@ def test_trial_has_its_outcome_with_the_reason(recorded: str) -> None:
         _, _, outcome = RECORDED[trial.number]
         assert trial.outcome == (outcome.value if outcome else None)
         assert trial.reason == (f"because {outcome}" if outcome else None)
+        assert trial.rule == ("few_modes" if trial.number == 1 else None)
         assert trial.audited is (trial.number == 3)
         assert trial.phase == "search"
+        assert trial.ending == {0: "bad", 3: "healthy"}.get(trial.number)
+        would_be = {"outcome": "stalled", "rule": "separable", "reason": "JS saturated"}
+        assert trial.would_be == (would_be if trial.number == 3 else {})
 
 
 def test_trial_has_the_last_and_the_best_of_each_signal(recorded: str) -> None:

@@ -19,9 +19,15 @@ from PIL import Image
 from ganray.tracking import mlflow_recorder
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_history, fetch_sweep
-from ganray.tracking.recorder import MemoryRecorder, Recorder, SweepRecord, TrialRecord
+from ganray.tracking.recorder import (
+    Evidence,
+    MemoryRecorder,
+    Recorder,
+    SweepRecord,
+    TrialRecord,
+)
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
-from tests.conftest import CONFIRMING, record_confirmation, signals_at
+from tests.conftest import AUDIT, CONFIRMING, STOP, record_confirmation, signals_at
 
 SWEEP = SweepRecord(
     study_id="5ad1",
@@ -39,6 +45,10 @@ SWEEP = SweepRecord(
 )
 CONFIG = TrialConfig(loss="wgan", d_lr=0.1 + 0.2, g_lr=1e-300, d_steps=5, seed=2**31 - 1)
 HEALTHY = Verdict(State.HEALTHY)
+EVIDENCE = Evidence(
+    pictures={"best.png": lambda: png(24), "stop.png": lambda: png(32)},
+    best_checkpoint="/results/small/trials/0001/best.pt",
+)
 
 
 def png(size: int = 16) -> bytes:
@@ -73,7 +83,11 @@ def play(recorder: Recorder, trials: int = 2) -> None:
             recorder.report(number, signals, HEALTHY)
             history.append(signals)
         recorder.picture(number, 30, png)
-        recorder.end_trial(ending(number, outcome, history=history, audited=number == 1))
+        audit = AUDIT if number == 1 else None
+        stop = replace(STOP, outcome=outcome) if number == 1 else None
+        recorder.end_trial(ending(number, outcome, history=history, stop=stop, would_be=audit))
+        if number == 1:
+            recorder.evidence(1, EVIDENCE)
         outcomes[number] = outcome
     recorder.end_sweep(outcomes, cancelled=False)
 
@@ -92,6 +106,10 @@ class Heard:
     reason: str | None
     audited: bool
     objective: float | None
+    rule: str | None
+    stops: dict[str, dict[str, Any]]  # stop.json, would_be.json
+    kept: dict[str, tuple[int, int]]  # picture -> size
+    best_checkpoint: str | None
 
 
 def remembered(recorder: MemoryRecorder) -> dict[int, Heard]:
@@ -108,6 +126,19 @@ def remembered(recorder: MemoryRecorder) -> dict[int, Heard]:
             reason=end.reason if end else None,
             audited=bool(end and end.audited),
             objective=end.objective if end else None,
+            rule=end.stop.rule if end and end.stop else None,
+            stops={
+                name: end.grounds(record)
+                for name, record in (("stop.json", end.stop), ("would_be.json", end.would_be))
+                if record
+            }
+            if end
+            else {},
+            kept={
+                name: Image.open(io.BytesIO(data)).size
+                for name, data in recorder.kept.get(number, {}).items()
+            },
+            best_checkpoint=recorder.best_checkpoints.get(number),
         )
     return found
 
@@ -125,6 +156,9 @@ def in_mlflow(uri: str) -> dict[int, Heard]:
             if file.path.endswith(".png"):
                 local = client.download_artifacts(row.run_id, file.path)
                 pictures[int(file.path.split("+step+")[1].split("+")[0])] = Image.open(local).size
+        files = [file.path for file in client.list_artifacts(row.run_id)]
+        stops = [name for name in files if name.endswith(".json")]
+        kept = [name for name in files if name.endswith(".png")]
         found[row.number] = Heard(
             params=row.params,
             history=history.get(row.number, []),
@@ -133,8 +167,16 @@ def in_mlflow(uri: str) -> dict[int, Heard]:
             reason=row.reason,
             audited=row.audited,
             objective=row.metrics.get("objective"),
+            rule=row.rule,
+            stops={name: json.loads(artifact(uri, row.run_id, name).read_text()) for name in stops},
+            kept={name: Image.open(artifact(uri, row.run_id, name)).size for name in kept},
+            best_checkpoint=client.get_run(row.run_id).data.tags.get("ganray.best_checkpoint"),
         )
     return found
+
+
+def artifact(uri: str, run_id: str, name: str) -> Path:
+    return Path(MlflowClient(uri).download_artifacts(run_id, name))
 
 
 @pytest.fixture
@@ -178,6 +220,32 @@ def test_whole_sweep_comes_back_as_it_was_told(recorder_and_heard: Pair) -> None
         assert (one.outcome, one.reason) == (outcome.value, f"because {outcome}")
         assert one.audited is (number == 1)
         assert one.objective == 0.1 + 0.2
+        if number != 1:
+            assert (one.rule, one.stops, one.kept, one.best_checkpoint) == (None, {}, {}, None)
+    stopped = found[1]
+    assert stopped.rule == "few_modes"
+    reported = stopped.history[0]  # at update 10, as both records say
+    grounds = {"thresholds": {}, "recovery": None, "signals": reported}
+    assert stopped.stops == {
+        "stop.json": {
+            **grounds,
+            "update": 10,
+            "outcome": "collapsed",
+            "reason": "few modes",
+            "rule": "few_modes",
+            "thresholds": {"mode_ratio": 0.35},
+            "recovery": 0.01,
+        },
+        "would_be.json": {
+            **grounds,
+            "update": 10,
+            "outcome": "stalled",
+            "reason": "JS saturated",
+            "rule": "separable",
+        },
+    }
+    assert stopped.kept == {"best.png": (24, 24), "stop.png": (32, 32)}
+    assert stopped.best_checkpoint == "/results/small/trials/0001/best.pt"
 
 
 def test_trial_that_still_runs_has_no_outcome(recorder_and_heard: Pair) -> None:
@@ -385,6 +453,50 @@ def test_run_of_a_sweep_that_confirms_nothing_has_no_such_file(
     assert "confirmation.json" not in [file.path for file in files]
 
 
+def test_audited_trial_is_told_with_what_would_have_stopped_it(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.end_trial(ending(0, would_be=AUDIT, ended="healthy"))
+    recorder.close()
+    run = runs(store)[1][0]
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith("ganray.would")}
+    assert tags == {
+        "ganray.would_be_outcome": "stalled",
+        "ganray.would_be_rule": "separable",
+        "ganray.would_be_reason": "JS saturated",
+        "ganray.would_be_update": "10",
+    }
+    assert run.data.tags["ganray.ending"] == "healthy"
+    assert run.data.metrics["would_be_stopped_at"] == 0.1
+    assert "ganray.rule" not in run.data.tags
+
+
+def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(replace(SWEEP, params={"prune.risk": 0.1}))
+    history = [signals_at(u, measure_seconds=0.001) for u in (10, 20)]  # 1,000 updates a second
+    for number, outcome in enumerate((Outcome.COMPLETED, Outcome.COLLAPSED)):
+        recorder.start_trial(trial(number))
+        for signals in history:
+            recorder.report(number, signals, HEALTHY)
+        stop = STOP if outcome is STOP.outcome else None
+        recorder.end_trial(ending(number, outcome, stop=stop, history=history, wall_seconds=7_200))
+    recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COLLAPSED}, cancelled=False)
+    recorder.close()
+    parent, _ = runs(store)
+    told = parent.data.metrics
+    assert told["ledger.used_updates"] == 40.0
+    assert told["ledger.used_seconds"] == pytest.approx(0.044)
+    assert told["ledger.used_gpu_hours"] == pytest.approx(2.0)
+    assert told["ledger.saved_updates"] == pytest.approx(80.0)
+    assert told["ledger.surely_saved_updates"] == pytest.approx(72.0 - 4.0)
+    lines = json.loads(artifact(store, parent.info.run_id, "ledger.json").read_text())
+    assert list(lines) == ["few_modes", "none", "measuring", "total"]
+    assert lines["few_modes"]["trials"] == 1
+    assert lines["total"]["saved_updates"] == told["ledger.saved_updates"]
+
+
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
@@ -511,7 +623,7 @@ def assert_whole(uri: str, trials: int = 2) -> None:
     found = in_mlflow(uri)
     assert set(found) == set(range(trials))
     for number, one in remembered(memory).items():
-        assert replace(found[number], pictures={}) == replace(one, pictures={})
+        assert replace(found[number], pictures={}) == replace(one, pictures={})  # without sizes
         assert set(found[number].pictures) == set(one.pictures)
     assert runs(uri)[0].info.status == "FINISHED"
 
@@ -673,6 +785,19 @@ def _reports(uri: str) -> Iterator[dict[str, Any]]:
         yield from fetch_history("small", uri)
     except Exception:  # not written yet
         return
+
+
+def test_evidence_that_is_lost_does_not_stop_the_rest(
+    recorder: MlflowRecorder, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    pictures = {"best.png": unreadable, "stop.png": png}
+    recorder.evidence(0, Evidence(pictures=pictures, best_checkpoint="there"))
+    recorder.close()
+    (one,) = in_mlflow(store).values()
+    assert (list(one.kept), one.best_checkpoint) == (["stop.png"], "there")
+    assert "best.png of trial 0 is lost: Invalid: expected 100 bytes" in caplog.text
 
 
 def unreadable() -> bytes:

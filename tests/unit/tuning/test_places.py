@@ -7,6 +7,7 @@ import pytest
 from ganray.errors import ResourceError
 from ganray.tuning.places import (
     check_results,
+    list_files,
     open_storage,
     read_file,
     results_location,
@@ -121,6 +122,16 @@ def test_file_comes_back_from_a_url(tmp_path: Path) -> None:
 def test_file_is_replaced_when_it_is_written_again(tmp_path: Path) -> None:
     write_file(str(tmp_path), "x", b"a long first version")
     assert read_file(write_file(str(tmp_path), "x", b"second")) == b"second"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_files_of_a_folder_are_listed_by_name(scheme: str, tmp_path: Path) -> None:
+    folder = f"{scheme}{tmp_path}/trial"
+    assert list_files(folder) == ()
+    for name in ("stop.png", "best.pt", "checkpoint.pt"):
+        write_file(folder, name, b"content")
+    (tmp_path / "trial" / "a folder").mkdir()
+    assert list_files(folder) == ("best.pt", "checkpoint.pt", "stop.png")
 
 
 def test_file_that_is_not_there_is_an_error_of_the_file_system(tmp_path: Path) -> None:

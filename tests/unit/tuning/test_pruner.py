@@ -1,6 +1,8 @@
 """The pruner by itself: a plain Optuna study in memory, no Ray, no sweep file."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -22,7 +24,7 @@ from ganray.health.judge import judge
 from ganray.health.recovery import RecoveryModel
 from ganray.health.rules import HealthRules
 from ganray.spec.models import Prune
-from ganray.trial import LOG_2, Outcome, Signals, State, Verdict
+from ganray.trial import LOG_2, Outcome, Signals, State, StopRecord, Verdict
 from ganray.tuning.pruner import HealthPruner, Stop, make_pruner, record_signals, signals_of
 from tests.conftest import signals_at
 
@@ -125,14 +127,25 @@ def test_only_healthy_trials_are_ranked(state: State, outcome: Outcome | None) -
     assert (stop.outcome if stop else None) is outcome
     assert stock.asked == ([0] if state is State.HEALTHY else [])
     if stop is not None and outcome is not Outcome.OUTRANKED:
-        assert stop == Stop(outcome, "why")
+        assert stop == Stop(outcome, "why", rule=state.value)  # where the judge names no rule
 
 
 def test_outranked_trial_is_told_by_whom() -> None:
     study = optuna.create_study()
     study.ask()
     stop = HealthPruner(RULES, Always()).decide(study, study.trials[0], Verdict(State.HEALTHY))
-    assert stop == Stop(Outcome.OUTRANKED, "worse than its peers at this step, by Always")
+    assert stop == Stop(Outcome.OUTRANKED, "worse than its peers at this step, by Always", "Always")
+
+
+def test_stop_carries_the_grounds_of_the_verdict() -> None:
+    study = optuna.create_study()
+    study.ask()
+    verdict = Verdict(State.COLLAPSED, "few modes", "few_modes", {"mode_ratio": 0.35}, 0.01)
+    stop = HealthPruner(RULES).decide(study, study.trials[0], verdict)
+    assert stop == Stop(Outcome.COLLAPSED, "few modes", "few_modes", {"mode_ratio": 0.35}, 0.01)
+    record = stop.at(600)
+    assert record == StopRecord.from_dict(json.loads(json.dumps(asdict(record))))
+    assert (record.update, record.outcome, record.recovery) == (600, Outcome.COLLAPSED, 0.01)
 
 
 def stopped_at(then: str, peers: list[float], distance: float) -> int | None:

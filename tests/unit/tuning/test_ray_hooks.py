@@ -14,7 +14,9 @@ from ganray.spec.load import parse_sweep
 from ganray.spec.models import Confirm
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome, Signals
+from ganray.tuning import ray_hooks
 from ganray.tuning.confirm import ConfirmStudy
+from ganray.tuning.places import trial_location, write_file
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
 from ganray.tuning.study import SweepStudy
 
@@ -123,3 +125,56 @@ def test_what_has_no_outcome_is_cancelled_at_the_end(study: SweepStudy) -> None:
     scheduler.cancel_unfinished("stopped")
     assert study.outcomes() == {0: Outcome.COMPLETED, 1: Outcome.CANCELLED}
     assert memory.endings[1].reason == "stopped"
+
+
+# --- what trials leave ----------------------------------------------------------------------------
+
+
+def left(study: SweepStudy, number: int, *names: str) -> None:
+    for name in names:
+        write_file(trial_location(study.spec, number), name, name.encode())
+
+
+def test_evidence_is_told_at_the_end_of_a_trial_whose_worker_knew_of_it(study: SweepStudy) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a")
+    names = ("best.png", "best.pt", "checkpoint.pt", "samples-0000000020.png", "stop.png")
+    left(study, 0, *names)
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(10), "kept": names})
+    assert memory.kept == {}  # an audited trial goes on
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(20), "kept": names})
+    assert memory.kept == {0: {"best.png": b"best.png", "stop.png": b"stop.png"}}
+    assert memory.best_checkpoints == {0: f"{trial_location(study.spec, 0)}/best.pt"}
+
+
+def test_evidence_of_other_trials_is_told_when_nothing_runs_any_more(
+    study: SweepStudy, tmp_path: Path
+) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a"), search.suggest("b")
+    told = []
+    memory.evidence = lambda number, evidence: told.append((number, list(evidence.pictures)))
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(20), "kept": ("best.png",)})
+    scheduler.on_trial_error(None, ray_trial(1, ValueError("late"), tmp_path))
+    left(study, 1, "stop.png", "checkpoint.pt")
+    assert told == [(0, ["best.png"])]
+    scheduler.tell_evidence()
+    scheduler.tell_evidence()
+    assert told == [(0, ["best.png"]), (1, ["stop.png"])]
+
+
+def test_trial_that_left_nothing_has_no_evidence(
+    study: SweepStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a"), search.suggest("b")
+    scheduler.on_trial_result(None, ray_trial(0), {"signals": at(20)})
+    scheduler.tell_evidence()
+    scheduler.on_trial_result(None, ray_trial(1), {"signals": at(20)})
+
+    def away(folder: str) -> tuple[str, ...]:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(ray_hooks, "list_files", away)
+    scheduler.tell_evidence()
+    assert memory.kept == {}

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -140,6 +140,80 @@ def test_trial_that_diverges_says_so_and_can_still_be_drawn(
     assert reports[-1].distance is None
     assert reports[-1].modes_any is None
     assert session.picture()
+
+
+# --- the best report ------------------------------------------------------------------------------
+
+
+def rigged(session: Session, name: str, values: Sequence[float | None]) -> None:
+    """Let the session's reports have these values of a signal, whatever it trains."""
+    measure, left = session._meter.measure, iter(values)
+    session._meter.measure = lambda snapshot: replace(measure(snapshot), **{name: next(left)})
+
+
+@pytest.mark.parametrize(
+    ("objective", "values", "best"),
+    [
+        ({"metric": "distance"}, [0.5, 0.1, 0.1, 0.3], [0, 1, 1, 1]),
+        ({"metric": "modes"}, [2.0, 7.0, 1.0, 8.0], [0, 1, 1, 3]),
+        ({"metric": "auc", "mode": "max"}, [None, float("inf"), 0.5, None], [None, None, 2, 2]),
+    ],
+)
+def test_best_report_is_kept_as_it_was(
+    objective: dict[str, str],
+    values: list[float | None],
+    best: list[int | None],
+    tmp_path: Path,
+    dataset: Dataset,
+) -> None:
+    budget = {"updates": 40, "reports": 4}
+    spec = small_spec(tmp_path, objective=objective, budget=budget)
+    session = Session(bench(spec, dataset), CONFIG)
+    rigged(session, objective["metric"], values)
+    seen = []
+    for expected in best:
+        session.next_report()
+        seen.append((session.checkpoint(), session.picture()))
+        if expected is None:
+            assert session.best is None
+            continue
+        assert session.best is not None
+        assert session.best.update == 10 * (expected + 1)
+        checkpoint, picture = seen[expected]
+        assert equal(load(session.best.checkpoint()), load(checkpoint))
+        assert session.picture(session.best.samples) == picture
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two checkpoints hold the same, tensor by tensor."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else bool(a == b)
+
+
+def test_report_that_is_not_finite_is_never_the_best(tmp_path: Path, dataset: Dataset) -> None:
+    session = Session(
+        bench(small_spec(tmp_path), dataset), replace(CONFIG, loss="lsgan", d_lr=1e30, g_lr=1e30)
+    )
+    rigged(session, "distance", [0.1] * 10)
+    assert session.next_report().nonfinite is not None
+    assert session.best is None
+
+
+@pytest.mark.parametrize(
+    ("prune", "condemned"), [({"risk": 0.02}, True), ({"risk": None}, False), (None, False)]
+)
+def test_trial_is_condemned_by_the_rules_of_the_sweep(
+    prune: dict[str, Any] | None, condemned: bool, tmp_path: Path, dataset: Dataset
+) -> None:
+    session = Session(bench(small_spec(tmp_path, prune=prune), dataset), CONFIG)
+    rigged(session, "extent", [1e3] * 10)
+    session.next_report()
+    assert not session.is_condemned
+    all_reports(session)
+    assert session.is_condemned is condemned
 
 
 # --- metrics --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ganray.errors import NameTakenError, UnknownSweepError
 from ganray.health.judge import judge
 from ganray.health.rules import HealthRules
 from ganray.spec.models import SweepSpec
-from ganray.trial import LOG_2, Ending, Outcome, State
+from ganray.trial import LOG_2, Ending, Outcome, State, StopRecord
 from ganray.tuning.places import open_storage
 from ganray.tuning.pruner import Stop, signals_of
 from ganray.tuning.study import Assignment, Decision, SweepStudy
@@ -153,7 +154,54 @@ def test_without_pruning_a_dead_trial_runs_to_its_end(
 def test_without_pruning_what_is_not_finite_is_stopped_all_the_same(tmp_path: Path) -> None:
     study, _ = in_memory(small_spec(tmp_path, prune=None))
     decision = study.report(ask(study).number, signals_at(10, nonfinite="weights of G"))
-    assert decision.stop == Stop(Outcome.DIVERGED, "weights of G not finite at update 10")
+    reason = "weights of G not finite at update 10"
+    assert decision.stop is not None
+    assert replace(decision.stop, thresholds={}, recovery=None) == Stop(
+        Outcome.DIVERGED, reason, rule="nonfinite"
+    )
+
+
+def test_grounds_of_a_stop_are_in_the_record_before_the_trial_ends(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path)
+    study = SweepStudy.create(spec)
+    number = ask(study).number
+    stop = run_to_the_end(study, number, **ONE_MODE).stop
+    assert stop is not None
+    last = signals_of(frozen(spec)[0])[-1]
+    assert frozen(spec)[0].user_attrs["stop"] == {
+        "update": last.update,
+        "outcome": "collapsed",
+        "reason": stop.reason,
+        "rule": stop.rule,
+        "thresholds": stop.thresholds,
+        "recovery": stop.recovery,
+    }
+    ending = SweepStudy.load(spec).finish(number, stop.outcome, stop.reason)
+    assert ending is not None
+    assert ending.stop == stop.at(last.update)
+    assert ending.grounds(ending.stop)["signals"] == last.to_dict()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.CRASHED])
+def test_trial_that_ends_otherwise_than_by_its_stop_has_none(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    study, _ = in_memory(small_spec(tmp_path))
+    number = ask(study).number
+    run_to_the_end(study, number, **ONE_MODE)
+    ending = study.finish(number, outcome, "the sweep was stopped")
+    assert ending is not None
+    assert ending.stop is None
+
+
+def test_trial_of_full_budget_was_not_stopped(tmp_path: Path) -> None:
+    study, record = in_memory(small_spec(tmp_path))
+    number = ask(study).number
+    run_to_the_end(study, number, distance=0.1)
+    ending = study.finish(number, Outcome.COMPLETED)
+    assert ending is not None
+    assert ending.stop is None
+    assert "stop" not in record.trials[0].user_attrs
 
 
 def test_trial_worse_than_its_peers_is_outranked(tmp_path: Path) -> None:
@@ -166,6 +214,7 @@ def test_trial_worse_than_its_peers_is_outranked(tmp_path: Path) -> None:
     assert stop is not None
     assert stop.outcome is Outcome.OUTRANKED
     assert "MedianPruner" in stop.reason
+    assert stop.rule == "MedianPruner"
 
 
 # --- audit ----------------------------------------------------------------------------------------
@@ -184,6 +233,27 @@ def test_audited_trial_runs_to_its_end_and_is_marked_once(tmp_path: Path) -> Non
     ending = study.finish(number, Outcome.COMPLETED)
     assert ending is not None
     assert (ending.outcome, ending.audited) == (Outcome.COMPLETED, True)
+    assert ending.would_be == StopRecord.from_dict(marked)
+    assert ending.stop is None
+    assert ending.ended == "bad"
+
+
+def test_audited_trial_that_would_have_been_outranked_runs_on(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path, search={"trials": 7}, prune={"audit": 1.0})
+    study, _ = in_memory(spec)
+    for _ in range(6):
+        number = ask(study).number
+        run_to_the_end(study, number, distance=0.05, mode_ratio=1.0)
+        study.finish(number, Outcome.COMPLETED)
+    number = ask(study).number
+    decision = run_to_the_end(study, number, distance=0.09, mode_ratio=0.95)
+    assert decision.stop == Stop(Outcome.COMPLETED, "the full budget")
+    ending = study.finish(number, Outcome.COMPLETED)
+    assert ending is not None
+    assert ending.would_be is not None
+    assert (ending.would_be.outcome, ending.would_be.rule) == (Outcome.OUTRANKED, "MedianPruner")
+    assert ending.would_be.update < 100
+    assert ending.ended == "healthy"
 
 
 def test_healthy_trial_is_not_marked_as_audited(tmp_path: Path) -> None:
@@ -200,6 +270,24 @@ def test_audited_trial_that_is_not_finite_is_stopped(tmp_path: Path) -> None:
     stop = study.report(ask(study).number, signals_at(10, nonfinite="loss of D")).stop
     assert stop is not None
     assert stop.outcome is Outcome.DIVERGED
+
+
+def test_trial_that_was_not_let_run_has_no_ending_of_its_own(tmp_path: Path) -> None:
+    study, record = in_memory(small_spec(tmp_path))
+    stopped, infinite, full = (ask(study).number for _ in range(3))
+    study.report(stopped, signals_at(90, distance=0.1, mode_ratio=1.0))
+    study.report(infinite, signals_at(10, nonfinite="loss of D"))
+    study.report(full, signals_at(100, distance=0.1, mode_ratio=1.0))
+    ends = [
+        study.finish(number, outcome)
+        for number, outcome in (
+            (stopped, Outcome.OUTRANKED),
+            (infinite, Outcome.DIVERGED),
+            (full, Outcome.COMPLETED),
+        )
+    ]
+    assert [ending and ending.ended for ending in ends] == [None, "bad", "healthy"]
+    assert [t.user_attrs.get("ending") for t in record.trials] == [None, "bad", "healthy"]
 
 
 def test_share_of_audited_trials_is_as_asked_for_and_the_same_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ganray.tuning.replay.compare import Comparison, compare
 from ganray.tuning.replay.evaluate import Evaluation, bounds_note, evaluate
 from ganray.tuning.replay.export import as_csv, as_json
 from ganray.tuning.replay.histories import History
-from ganray.tuning.replay.intervals import bootstrap_ratio, cluster_weights, wilson
+from ganray.tuning.replay.intervals import bootstrap_ratio, cluster_weights
 from ganray.tuning.replay.policies import Stopped
 from ganray.tuning.replay.regret import regrets
 from ganray.tuning.replay.truth import Kind, label
@@ -107,14 +107,6 @@ def test_nothing_is_said_of_what_is_not_there() -> None:
 
 
 # --- intervals ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("hits", "total", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (1, 50, 0.0035, 0.1050)],
-)  # Brown, Cai and DasGupta 2001's formula, by hand
-def test_wilson_interval(hits: int, total: int, low: float, high: float) -> None:
-    assert wilson(hits, total) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_seeds_of_one_setting_are_drawn_together() -> None:
