@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-TRIALS = 16
+TRIALS = 12
 SEED = 5  # none of the sweeps that the rules were fitted on
 
 

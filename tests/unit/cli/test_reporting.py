@@ -160,11 +160,11 @@ def run(here: Path, own: str, ganray: Program, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_run_adds_the_figures_to_the_run_of_the_sweep(run: Program, own: str) -> None:
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json"}
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json"}
     answer = run("enough")
     assert answer.code == 0
     assert "missing" not in answer.err
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", *FILES}
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json", *FILES}
     assert parent(own, "enough").info.status == "FINISHED"  # as before
 
 
@@ -172,7 +172,7 @@ def test_run_of_few_trials_adds_nothing(run: Program, own: str) -> None:
     answer = run("few")
     assert answer.code == 0
     assert "missing" not in answer.err
-    assert artifacts(own, "few") == {"sweep.yaml", "environment.json"}
+    assert artifacts(own, "few") == {"sweep.yaml", "environment.json", "ledger.json"}
 
 
 def test_figures_that_cannot_be_drawn_do_not_fail_the_sweep(
@@ -187,4 +187,4 @@ def test_figures_that_cannot_be_drawn_do_not_fail_the_sweep(
     assert answer.out.startswith("enough: 24 trials")
     told = "The figures of the sweep are missing: RuntimeError: no [font] at all\n"
     assert told in answer.err
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json"}
+    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json"}

@@ -68,7 +68,8 @@ def test_none_stops_nothing() -> None:
         ("js", [SATURATED, SATURATED, {**SATURATED, **NOT_FINITE}], None),
         ("modes", [ONE_MODE] * 10, 2),
         ("modes", [*[GOOD] * 6, ONE_MODE, ONE_MODE, GOOD, ONE_MODE], None),
-        ("modes", [*[GOOD] * 7, *[ONE_MODE] * 3], 9),
+        ("modes", [*[GOOD] * 6, *[ONE_MODE] * 4], 8),
+        ("modes", [*[GOOD] * 7, *[ONE_MODE] * 3], None),  # nothing is left to stop
         ("modes", [{**GOOD, "mode_ratio": 0.35}] * 10, None),
         ("modes", [{**GOOD, "mode_ratio": None}] * 10, None),
     ],
