@@ -127,6 +127,20 @@ def test_interval_of_few_settings_is_wider_than_that_of_many_trials() -> None:
     assert bootstrap_ratio(cluster_weights(range(2)), np.zeros(2), np.zeros(2)) is None
 
 
+def test_seeds_of_one_setting_hang_together_also_in_sweeps_of_their_own() -> None:
+    config = {"loss": "hinge", "d_lr": 0.1}
+
+    def interval(data: str) -> tuple[float, float] | None:
+        histories = [
+            past(0, [DEAD] * 10, config=config, source="one", data="ring"),
+            past(1, [DEAD] * 10, config=config, source="two", data=data),
+        ]
+        return judged(Fixed({0: 3}), histories).tallies["bad"].bootstrap
+
+    assert interval("ring") == (0.5, 0.5)  # one setting, always drawn whole
+    assert interval("grid") == (0.0, 1.0)
+
+
 def test_settings_are_clusters_in_an_evaluation() -> None:
     config = {"loss": "hinge", "d_lr": 0.1}
     seeds = [past(i, [DEAD] * 10, config=config) for i in range(9)]
