@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ganray.health.rules import HealthRules
-from ganray.trial import LOG_2, Signals, State, Verdict
+from ganray.trial import LOG_2, NOT_FINITE, Signals, State, Verdict
 
 
 def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
@@ -23,7 +23,7 @@ def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     last = history[-1]
     if last.nonfinite is not None:
         reason = f"{last.nonfinite} not finite at update {last.update}"
-        return Verdict(State.DIVERGED, reason, rule="nonfinite")
+        return Verdict(State.DIVERGED, reason, rule=NOT_FINITE)
     if last.update < rules.warm_up * rules.budget:
         return Verdict(State.WARMING_UP)
     return _by_recovery(history, rules)
@@ -66,7 +66,7 @@ def _by_recovery(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     if not doubted:
         return Verdict(State.HEALTHY, recovery=recovery)
     state, rule = _cause(history, rules)
-    reason = f"{_told(history[-1], rule)} for {_reports(len(doubted))}"
+    reason = f"{_told(history[-1], rule)}, in doubt for {_reports(len(doubted))}"
     hopeless = _spell(odds, rules.hopeless, rules.hopeless)
     if not hopeless or not _is_long(history, hopeless[-1], rules):
         return Verdict(State.SUSPECT, reason, rule, _thresholds(rule, rules), recovery)

@@ -163,7 +163,7 @@ class Meter:
         extent = bench.reach_of(samples) / bench.reach
         if extent > FARTHEST:
             self._past.append(None)
-            return {"extent": extent, "high_quality": 0.0}
+            return {"extent": extent, "high_quality": 0.0, "modes": 0.0, "mode_ratio": 0.0}
         cross = scores.pairwise_distances(bench.heldout, samples)
         within = scores.pairwise_distances(samples, samples)
         spread = scores.mean_between(within)

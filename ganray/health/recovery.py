@@ -18,6 +18,7 @@ from ganray.trial import LOG_2, Signals
 FITTED = Path(__file__).with_name("recovery.json")
 NEAREST, FARTHEST = 0.003, 10.0  # distances beyond which nothing more is to be told
 SLOWEST, FASTEST = 0.01, 3.0  # the same of velocities
+BEYOND = 100.0  # extent of samples that are nowhere near the data
 LATELY = 0.1  # share of the budget over which features are averaged
 
 
@@ -39,6 +40,13 @@ def _clipped(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
+def _distance(signals: Signals) -> float | None:
+    """Samples beyond all measure have no distance; that is not for want of measuring."""
+    if signals.distance is None and signals.extent is not None and signals.extent > BEYOND:
+        return FARTHEST
+    return signals.distance
+
+
 def _js(signals: Signals) -> float | None:
     """By D, or by a probe where D has no say of single samples."""
     bounds = (signals.js, signals.joint_js, signals.probe_js)
@@ -49,7 +57,7 @@ _MEASURES: Mapping[str, Measure] = {
     "modes": Measure(lambda s: s.mode_ratio, 0.0, 1.0, lambda v: _clipped(v, 0.0, 1.0)),
     # powers of ten by which the samples are nearer than an untrained generator's
     "nearness": Measure(
-        lambda s: s.distance,
+        _distance,
         FARTHEST,
         NEAREST,
         lambda v: -math.log10(_clipped(v, NEAREST, FARTHEST)),
@@ -144,11 +152,12 @@ class RecoveryModel:
         """The log odds below which no more than a share `risk` of healthy trials ever falls.
 
         The k-th smallest of n calibration values, with k = risk (n + 1) rounded down: a healthy
-        trial that is exchangeable with them falls below it with a probability of at most k/(n + 1).
-        A risk below 1/(n + 1) is beyond what n trials can tell; there the odds are lowered in
-        proportion.
+        trial that is exchangeable with them falls below it with a probability of about k/(n + 1).
+        It would be at most that for one model; the values come from one a fold (cross-conformal),
+        and seeds of one setting count as if they were independent. A risk below 1/(n + 1) is beyond
+        what n trials can tell; there the odds are lowered in proportion.
 
-        Source: split conformal prediction, Vovk et al. 2005, proposition 4.1.
+        Source: Vovk 2015, Cross-conformal predictors (Ann. Math. Artif. Intell. 74).
         """
         n = len(self.calibration)
         rank = risk * (n + 1)

@@ -31,6 +31,7 @@ REPEATED = {"ring": 22, "grid": 19, "digits": 15}  # settings that run again wit
 SEEDS = (0, 1, 2)
 RISKS = (0.01, 0.02, 0.05, 0.1)
 MORE_RISKS = (0.005, 0.03, 0.07, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+RESAMPLES = 200  # of the regret
 OTHERS = [name for name in BUILT_IN if not name.startswith("ganray")]
 
 
@@ -60,14 +61,14 @@ def _name(data: str, seed: int) -> str:
     return f"health-{data}-{seed}" if seed else f"health-{data}"
 
 
-def health(folder: Path = HISTORIES, resamples: int = 200) -> None:
+def health(folder: Path = HISTORIES) -> None:
     """The tables of the README, each trial judged by rules that it had no part in."""
     found = _load(folder)
     truths = label(found)
     _print_counts(found, truths)
     by_losses = held_out_models(found, truths, by_loss)
     ours = [held_out(risk, by_loss, by_losses) for risk in RISKS]
-    _print_policies([*make_policies(OTHERS, found), *ours], found, truths, resamples)
+    _print_policies([*make_policies(OTHERS, found), *ours], found, truths)
     more = [held_out(risk, by_loss, by_losses) for risk in sorted((*RISKS, *MORE_RISKS))]
     _print_equal(found, truths, more)
     _print_groups("one data set held out", by_data, found, truths)
@@ -108,12 +109,11 @@ def _print_policies(
     policies: Sequence[Policy],
     found: Sequence[History],
     truths: Sequence[Truth],
-    resamples: int,
 ) -> None:
     print(HEAD)
     for policy in policies:
         result = evaluate(policy, found, truths, decide(policy, found))
-        regret = ", ".join(f"{r.median:+.4f}" for r in regrets(policy, found, resamples))
+        regret = ", ".join(f"{r.median:+.4f}" for r in regrets(policy, found, RESAMPLES))
         print(f"{_row(result)} {regret} |", flush=True)
 
 
@@ -135,7 +135,8 @@ def _share(tally: Tally) -> str:
     """The share with its interval, by drawing settings."""
     if tally.bootstrap is None or tally.share is None:
         return "–"
-    low, high = tally.bootstrap if tally.stopped else tally.wilson or (0.0, 0.0)
+    is_mixed = 0 < tally.stopped < tally.total  # else no draw differs from another
+    low, high = tally.bootstrap if is_mixed else tally.wilson or (0.0, 0.0)
     return f"{_count(tally)}: {tally.share:.1%} ({low:.1%} … {high:.1%})"
 
 

@@ -30,7 +30,7 @@ def examples(histories: Sequence[History], truths: Sequence[Truth]) -> list[Exam
         Example(
             reports=history.reports,
             budget=history.budget,
-            setting=f"{history.data} {history.setting}",
+            setting=str(history.cluster),
             target=_TARGETS[truth.kind],
         )
         for history, truth in zip(histories, truths, strict=True)

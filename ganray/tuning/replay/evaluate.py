@@ -87,7 +87,7 @@ def evaluate(
         truths: of each history.
         stops: of each history, the decision.
     """
-    weights = cluster_weights([(h.data, h.setting) for h in histories])
+    weights = cluster_weights([history.cluster for history in histories])
     members = _groups(truths)
     rows = (_decision(*row) for row in zip(histories, truths, stops, strict=True))
     decisions = [decision for decision in rows if decision is not None]

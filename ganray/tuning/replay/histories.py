@@ -34,6 +34,11 @@ class History:
         return tuple((name, self.config.get(name)) for name in self.searched if name != "seed")
 
     @property
+    def cluster(self) -> tuple[str, Setting]:
+        """Equal for the seeds of one setting, in whichever sweeps they ran."""
+        return self.data, self.setting
+
+    @property
     def ended_nonfinite(self) -> bool:
         """Whether there was nothing left to train."""
         return self.reports[-1].nonfinite is not None

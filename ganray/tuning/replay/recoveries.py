@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from scipy.stats import CensoredData, ecdf
 
-from ganray.health.endings import BAD_DISTANCE, BAD_MODES
+from ganray.health.endings import ended
+from ganray.health.rules import WARM_UP
 from ganray.trial import Signals
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.intervals import Interval, wilson
 from ganray.tuning.replay.truth import Kind, Truth
 
-WARM_UP = 0.1  # share of the budget before which every trial looks dead
 ALIVE_FOR = 2  # reports in a row that end a spell
 LOOKS = (1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6)  # of the budget
 
@@ -54,10 +54,7 @@ class Look:
 
 def looks_dead(signals: Signals) -> bool:
     """Whether a trial that ended with this report would have ended bad."""
-    modes, distance = signals.mode_ratio, signals.distance
-    return not (modes is not None and modes >= BAD_MODES) or not (
-        distance is not None and distance <= BAD_DISTANCE
-    )
+    return ended([signals]) == "bad"
 
 
 def first_spell(history: History) -> Spell | None:

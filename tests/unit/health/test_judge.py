@@ -118,6 +118,14 @@ def test_no_report_yet_is_warming_up():
     assert judge([], RULES) == Verdict(State.WARMING_UP, "no report yet")
 
 
+@pytest.mark.parametrize("rules", [RULES, HealthRules(budget=RULES.budget)])
+def test_a_trial_that_exploded_before_its_first_report_is_given_up(rules):
+    """Nothing but its extent could ever be measured of it, as `Meter` has it."""
+    unmeasured = dict.fromkeys(HEALTHY) | {"extent": 1e7, "modes": 0.0, "mode_ratio": 0.0}
+    found = verdicts(history((20, {**unmeasured, "high_quality": 0.0})), rules)
+    assert State.DIVERGED in {verdict.state for verdict in found}
+
+
 def test_a_trial_is_warming_up_until_its_share_of_the_budget():
     rules = replace(RULES, warm_up=0.5)
     assert states(history((20, LOST)), rules) == "w" * 9 + "ss" + "S" * 9
@@ -191,7 +199,7 @@ def test_a_larger_risk_gives_up_no_later(dead):
 def test_a_collapse_is_told_in_a_plain_sentence():
     verdict = judge(history((20, ONE))[:8], RULES)
     assert verdict.reason == (
-        "covers 0.8 of 8 modes for 7 reports, not recovering (chance 14.7 %); "
+        "covers 0.8 of 8 modes, in doubt for 7 reports, not recovering (chance 14.7 %); "
         "JS 0.66 nats (95% of log 2), probe JS 0.67 nats (97% of log 2), distance 1.20"
     )
 
@@ -209,7 +217,7 @@ def test_every_stop_names_its_rule_its_thresholds_js_and_modes(change, rule, wor
     verdict = judge(history((20, change)), RULES)
     signals = report(20, **change)
     assert verdict.rule == rule
-    assert verdict.reason.startswith(f"{words} for 19 reports, not recovering (chance ")
+    assert verdict.reason.startswith(f"{words}, in doubt for 19 reports, not recovering (chance ")
     assert f"JS {signals.js:.2f} nats" in verdict.reason
     assert f"probe JS {signals.probe_js:.2f} nats" in verdict.reason
     assert ("of 8 modes" if signals.modes else "no mode") in verdict.reason
@@ -227,7 +235,7 @@ def test_the_thresholds_of_a_rule_are_those_it_compared_with():
 def test_a_reason_counts_the_reports_since_the_suspicion_began():
     reason = judge(history((12, {}), (8, ONE)), RULES).reason
     assert " for 7 reports, " in reason
-    assert judge(history((2, ONE))[:2], RULES).reason.endswith(" for 1 report")
+    assert judge(history((2, ONE))[:2], RULES).reason.endswith(", in doubt for 1 report")
 
 
 def test_a_reason_names_what_is_not_finite_and_when():

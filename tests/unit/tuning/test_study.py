@@ -120,8 +120,12 @@ def test_full_budget_completes_a_trial(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "outcome", "reason"),
     [
-        (ONE_MODE, Outcome.COLLAPSED, "covers 0.4 of 8 modes for "),
-        (SEPARABLE, Outcome.STALLED, "samples stay far from real data (distance 3.00) for "),
+        (ONE_MODE, Outcome.COLLAPSED, "covers 0.4 of 8 modes, in doubt for "),
+        (
+            SEPARABLE,
+            Outcome.STALLED,
+            "stay far from real data (distance 3.00), in doubt for ",
+        ),
         ({"nonfinite": "loss of D"}, Outcome.DIVERGED, "loss of D not finite at update 10"),
     ],
 )
