@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from ganray.health.endings import BAD_DISTANCE
 from ganray.health.rules import HealthRules
 from ganray.trial import LOG_2, NOT_FINITE, Signals, State, Verdict
 
@@ -134,7 +135,13 @@ def _told(last: Signals, rule: str) -> str:
             return f"all samples are nearly one ({last.diversity:.0%} of the real spread)"
         case "few_modes":
             return f"covers {_modes(last)}"
+    if _is_near(last):
+        return f"samples come near, but {last.high_quality or 0.0:.0%} of them are good"
     return f"samples stay far from real data (distance {_shown(last.distance)})"
+
+
+def _is_near(last: Signals) -> bool:
+    return last.distance is not None and last.distance <= BAD_DISTANCE
 
 
 def _numbers(last: Signals, rule: str) -> str:
@@ -143,7 +150,7 @@ def _numbers(last: Signals, rule: str) -> str:
     found = [f"{name} {_nats(value)}" for name, value in js.items() if value is not None]
     if rule != "few_modes":  # it has told the modes
         found.insert(0, _modes(last))
-    if rule != "stalled":  # it has told the distance
+    if rule != "stalled" or _is_near(last):  # else it has told the distance
         found.append(f"distance {_shown(last.distance)}")
     return ", ".join(found)
 

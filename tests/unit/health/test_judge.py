@@ -226,6 +226,15 @@ def test_every_stop_names_its_rule_its_thresholds_js_and_modes(change, rule, wor
     assert verdict.recovery < verdict.thresholds["hopeless"]
 
 
+def test_a_stall_near_real_data_is_not_told_as_far_from_it():
+    rules = replace(RULES, hopeless=4.0, doubted=4.0, trusted=5.0)
+    blurred = {"mode_ratio": 0.0, "modes": 0.0, "high_quality": 0.02, "distance": 0.06}
+    verdict = judge(history((20, blurred)), rules)
+    assert verdict.state is State.STALLED
+    assert verdict.reason.startswith("samples come near, but 2% of them are good, in doubt for")
+    assert verdict.reason.endswith("distance 0.06")
+
+
 def test_the_thresholds_of_a_rule_are_those_it_compared_with():
     assert judge(history((20, ONE)), RULES).thresholds["few_modes"] == RULES.few_modes
     assert judge(history((20, POINT)), RULES).thresholds["narrow"] == RULES.narrow
