@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -210,15 +211,20 @@ def store(here: Path, empty_store: Path) -> str:
     return f"sqlite:///{here / 'mlflow.db'}"
 
 
-@pytest.fixture(scope="session")
-def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URI of a store with the sweeps `recorded`, as in `RECORDED`, and `empty`."""
-    folder = tmp_path_factory.mktemp("recorded")
+@contextmanager
+def writing(empty_store: Path, folder: Path) -> Iterator[str]:
+    """The URI of a fresh store in a folder, the working one while it is filled, and fast."""
     shutil.copy(empty_store, folder / "mlflow.db")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+        yield f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a store with the sweeps `recorded`, as in `RECORDED`, and `empty`."""
+    with writing(empty_store, tmp_path_factory.mktemp("recorded")) as uri:
         for name in ("recorded", "empty"):
             _record(mlflow_recorder.MlflowRecorder(uri, "ganray"), name)
     return uri
@@ -227,12 +233,7 @@ def recorded(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 @pytest.fixture(scope="session")
 def confirming(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URI of a store with the sweep `confirmed`, as in `CONFIRMING`."""
-    folder = tmp_path_factory.mktemp("confirmed")
-    shutil.copy(empty_store, folder / "mlflow.db")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+    with writing(empty_store, tmp_path_factory.mktemp("confirmed")) as uri:
         record_confirmation(mlflow_recorder.MlflowRecorder(uri, "ganray"))
     return uri
 

@@ -14,7 +14,7 @@ from ganray.errors import OutputError
 from ganray.tuning.replay.archive import load_histories, save_histories
 from ganray.tuning.replay.catalogue import make_policies
 from ganray.tuning.replay.compare import Comparison, compare
-from ganray.tuning.replay.evaluate import Decision, Evaluation, Saving, Tally
+from ganray.tuning.replay.evaluate import Evaluation, Saving, StoppedTrial, Tally
 from ganray.tuning.replay.export import as_csv, as_json
 from ganray.tuning.replay.histories import History, Tell, fetch_histories, refuse_repeats
 from ganray.tuning.replay.regret import SIZES, Regret
@@ -171,7 +171,7 @@ def _lost(comparison: Comparison) -> list[str]:
     lines = []
     several = len(comparison.sources) > 1
     for evaluation in comparison.evaluations:
-        rules: dict[str, list[Decision]] = {}
+        rules: dict[str, list[StoppedTrial]] = {}
         for decision in evaluation.lost:
             rules.setdefault(decision.rule, []).append(decision)
         for rule, lost in rules.items():
@@ -182,7 +182,7 @@ def _lost(comparison: Comparison) -> list[str]:
     return ["", "Healthy trials lost, with the share of the budget:", *lines] if lines else []
 
 
-def _place(decision: Decision, several: bool) -> str:
+def _place(decision: StoppedTrial, several: bool) -> str:
     sweep = f"{decision.sweep} " if several else ""
     return f"{sweep}{decision.trial} at {decision.share:.0%}"
 

@@ -65,7 +65,7 @@ def collapse_map(frame: Frame, name: str = "") -> Figure:
 
     Ratio and bound are crossed where there are trials enough, else shown side by side. What the
     sweep did not search becomes no axis. Losses are sorted, those that fail least at the top. A
-    trial that ran to its end counts as failed if its last values are bad (`fate_of`).
+    trial that ran to its end counts as failed if its `ending` is bad (`fate_of`).
 
     Args:
         frame: of `summarize`.

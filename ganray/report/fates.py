@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from ganray.health.endings import BAD_DISTANCE, BAD_MODES
 from ganray.health.rules import HealthRules
 from ganray.summary import Frame, rows
 from ganray.trial import Outcome
@@ -42,7 +41,7 @@ def fate_of(row: Mapping[str, Any]) -> Fate | None:
     """The fate of one trial of a summary; None if it has none of its own.
 
     A trial that was stopped has the fate for which it was stopped. One that ran to the end may have
-    failed all the same, where nothing stops trials: its last values tell.
+    failed all the same, where nothing stops trials: its ending tells.
     """
     outcome = row["outcome"]
     if outcome in {None, Outcome.CRASHED, Outcome.CANCELLED}:
@@ -51,11 +50,12 @@ def fate_of(row: Mapping[str, Any]) -> Fate | None:
         return Fate.UNCLEAR
     if outcome != Outcome.COMPLETED:
         return Fate(outcome)
-    return _failure(row) if _ended_badly(row) else Fate.TRAINED
-
-
-def _ended_badly(row: Mapping[str, Any]) -> bool:
-    return _below(row["mode_ratio"], BAD_MODES) or _above(row["distance"], BAD_DISTANCE)
+    match row["ending"]:
+        case "bad":
+            return _failure(row)
+        case "between":
+            return Fate.UNCLEAR
+    return Fate.TRAINED
 
 
 def _failure(row: Mapping[str, Any]) -> Fate:
@@ -63,7 +63,7 @@ def _failure(row: Mapping[str, Any]) -> Fate:
     if _above(row["extent"], _RULES.exploded):
         return Fate.DIVERGED
     good = row["high_quality"] is not None and row["high_quality"] >= _RULES.counted_quality
-    few = good and _below(row["mode_ratio"], BAD_MODES)
+    few = good and _below(row["mode_ratio"], _RULES.few_modes)
     return Fate.COLLAPSED if few or _below(row["diversity"], _RULES.narrow) else Fate.STALLED
 
 

@@ -11,7 +11,6 @@ from itertools import count
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.study import Study
-from optuna.trial import TrialState
 
 from ganray.errors import UnknownSweepError
 from ganray.spec.models import SweepSpec
@@ -43,15 +42,13 @@ class ConfirmStudy(SweepStudy):
 
     def ask(self) -> Assignment | None:
         """The next trial; None when there is no more to confirm."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [t.number for t in trials if t.state is TrialState.WAITING]
-        index = waiting[0] if waiting else len(trials)
+        index, is_waiting = self._next()
         if index >= self.size:
             return None
         planned = self._plan[index]
         # a fresh seed need not be one of those that were searched
         point = {name: value for name, value in planned.searched.items() if name != "seed"}
-        if not waiting:
+        if not is_waiting:
             self._study.enqueue_trial(point)
         self._study.sampler = RandomSampler(0)  # has nothing to choose
         known = distributions(self.spec)

@@ -25,7 +25,7 @@ from ganray.spec.models import Prune
 from ganray.trial import Outcome, Signals, State, StopRecord, Verdict
 
 _REPORT = "report:"
-PATIENCE = 4  # reports that `patient` grants a trial: a tenth of the default 40
+PATIENT_REPORTS = 4  # reports that `patient` grants a trial: a tenth of the default 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def patient(wrapped: BasePruner) -> BasePruner:
     """Asks another pruner only about trials that have stayed short of their best for a while."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return PatientPruner(wrapped, patience=PATIENCE)
+        return PatientPruner(wrapped, patience=PATIENT_REPORTS)
 
 
 def wilcoxon() -> BasePruner:

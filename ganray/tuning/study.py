@@ -19,7 +19,6 @@ from ganray.errors import NameTakenError, UnknownSweepError
 from ganray.health.endings import ended_with
 from ganray.spec.models import Prune, SweepSpec
 from ganray.trial import (
-    NOT_FINITE,
     Ending,
     Outcome,
     Signals,
@@ -146,13 +145,11 @@ class SweepStudy:
 
     def ask(self) -> Assignment | None:
         """The next trial; None when the sweep has had all of them."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [t.number for t in trials if t.state is TrialState.WAITING]
-        number = waiting[0] if waiting else len(trials)
+        number, is_waiting = self._next()
         if number >= self.size:
             return None
         point = fixed_point(self.spec, number) or {}
-        if point and not waiting:  # a driver may have been killed between this line and `ask`
+        if point and not is_waiting:  # a driver may have been killed between this line and `ask`
             self._study.enqueue_trial(point)
         self._study.sampler = make_sampler(self.spec, number)
         trial = self._study.ask()
@@ -238,10 +235,15 @@ class SweepStudy:
             )
         return TrialConfig(**trials[number].user_attrs["config"])
 
+    def _next(self) -> tuple[int, bool]:
+        """The number of the trial to be asked for, and whether its point waits in the study."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [t.number for t in trials if t.state is TrialState.WAITING]
+        return (waiting[0], True) if waiting else (len(trials), False)
+
     def _stop(self, trial: Trial, signals: Signals, verdict: Verdict) -> Stop | None:
         if signals.nonfinite is not None:  # nothing left to train, whatever the pruning rules
-            why = (verdict.reason, NOT_FINITE, dict(verdict.thresholds), verdict.recovery)
-            return Stop(Outcome.DIVERGED, *why)
+            return Stop.of(verdict)
         if self.spec.prune is not None:
             frozen = self._frozen(trial.number)
             stop = self._pruner.decide(self._study, frozen, verdict)

@@ -21,7 +21,7 @@ from ganray.tuning.replay.evaluate import Evaluation, Saving, Tally, evaluate
 from ganray.tuning.replay.fitting import fit
 from ganray.tuning.replay.histories import History, fetch_histories
 from ganray.tuning.replay.policies import Policy
-from ganray.tuning.replay.recoveries import LOOKS, curve, first_spell, look
+from ganray.tuning.replay.recoveries import LOOKS, Curve, curve, first_spell, look
 from ganray.tuning.replay.regret import SIZES, regrets
 from ganray.tuning.replay.truth import Kind, Truth, label
 
@@ -202,5 +202,10 @@ def _print_recovery(found: Sequence[History], truths: Sequence[Truth]) -> None:
             print(f"| {loss} | {len(spells)} of {len(own)} | 0 | 0 | 0 |")
             continue
         kept = curve(spells)
-        within = " | ".join(f"{kept.within(length):.0%}" for length in (0.1, 0.25, 0.5))
+        within = " | ".join(_within(kept, length) for length in (0.1, 0.25, 0.5))
         print(f"| {loss or 'all'} | {len(spells)} of {len(own)} | {within} |")
+
+
+def _within(found: Curve, length: float) -> str:
+    low, high = found.interval(length)
+    return f"{found.within(length):.0%} ({low:.0%} … {high:.0%})"

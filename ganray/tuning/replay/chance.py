@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
-from ganray.trial import Outcome
+from ganray.trial import Outcome, derive_seed
 from ganray.tuning.replay.histories import History
 from ganray.tuning.replay.policies import Stopped
 
@@ -15,7 +15,7 @@ class Chance:
         name: of this policy.
         model: the other policy's name.
         stops: of each trial, the share of its budget at which the other stopped it, or None. They
-            are dealt out in random order, and again when all are dealt.
+            are dealt out in random order, another for each sweep, and again when all are dealt.
     """
 
     measures = True
@@ -28,10 +28,11 @@ class Chance:
 
     def decide(self, histories: Iterable[History], seed: int = 0) -> Iterator[Stopped | None]:
         """See `Policy`."""
-        shuffle = random.Random(seed).sample
         deck: list[float | None] = []
-        for history in histories:
-            deck = deck or shuffle(self._stops, len(self._stops))
+        for deal, history in enumerate(histories):
+            if not deck:
+                rng = random.Random(derive_seed("deal", history.source, seed, deal))
+                deck = rng.sample(self._stops, len(self._stops))
             yield self._stop(history, deck.pop())
 
     def _stop(self, history: History, share: float | None) -> Stopped | None:

@@ -43,7 +43,7 @@ class Saving:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoppedTrial:
     """One trial that a policy stops."""
 
     sweep: str
@@ -65,10 +65,10 @@ class Evaluation:
     tallies: dict[str, Tally]  # bad, healthy, between, unknown; top; peaked
     savings: dict[str, Saving | None]  # bad_updates, bad_seconds, all_updates, all_seconds
     median_stop: float | None  # share of the budget at which bad trials are stopped
-    decisions: list[Decision]
+    decisions: list[StoppedTrial]
 
     @property
-    def lost(self) -> list[Decision]:
+    def lost(self) -> list[StoppedTrial]:
         """The healthy trials that are stopped."""
         return [decision for decision in self.decisions if decision.kind is Kind.HEALTHY]
 
@@ -133,11 +133,11 @@ def _groups(truths: Sequence[Truth]) -> dict[str, list[int]]:
     return groups | {"peaked": [i for i in ended if truths[i].peaked]}
 
 
-def _decision(history: History, truth: Truth, stop: Stopped | None) -> Decision | None:
+def _decision(history: History, truth: Truth, stop: Stopped | None) -> StoppedTrial | None:
     if stop is None:
         return None
     update = history.reports[stop.report].update
-    return Decision(
+    return StoppedTrial(
         sweep=history.source,
         trial=history.number,
         kind=truth.kind,

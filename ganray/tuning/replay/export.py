@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from ganray.tuning.replay.compare import Comparison
-from ganray.tuning.replay.evaluate import Decision, Evaluation
+from ganray.tuning.replay.evaluate import Evaluation, StoppedTrial
 from ganray.tuning.replay.regret import Regret
 
 
@@ -27,7 +27,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def as_csv(comparison: Comparison) -> str:
     """A row for each trial that each policy stops."""
     out = io.StringIO()
-    columns = ["policy", *(f.name for f in fields(Decision))]
+    columns = ["policy", *(f.name for f in fields(StoppedTrial))]
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     for evaluation in comparison.evaluations:

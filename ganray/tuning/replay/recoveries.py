@@ -38,7 +38,14 @@ class Curve:
 
     def within(self, length: float) -> float:
         """The share of spells that end within `length`."""
-        reached = [s for at, s in zip(self.lengths, self.shares, strict=True) if at <= length]
+        return self._at(self.shares, length)
+
+    def interval(self, length: float) -> Interval:
+        """95 % of that share; seeds of one setting count as if they were independent."""
+        return self._at(self.low, length), self._at(self.high, length)
+
+    def _at(self, values: Sequence[float], length: float) -> float:
+        reached = [v for at, v in zip(self.lengths, values, strict=True) if at <= length]
         return reached[-1] if reached else 0.0
 
 
@@ -67,16 +74,15 @@ def first_spell(history: History) -> Spell | None:
     for index in range(start, len(judged)):
         alive = 0 if looks_dead(judged[index]) else alive + 1
         if alive == ALIVE_FOR:
-            return _spell(judged, start, index - ALIVE_FOR + 1, history, recovered=True)
-    return _spell(judged, start, len(judged) - 1, history, recovered=False)
+            end = judged[index - ALIVE_FOR + 1].update
+            return _spell(judged[start].update, end, history.budget, recovered=True)
+    # what is not finite would have stayed dead to the end of its budget
+    end = history.budget if history.ended_nonfinite else judged[-1].update
+    return _spell(judged[start].update, end, history.budget, recovered=False)
 
 
-def _spell(
-    judged: Sequence[Signals], start: int, end: int, history: History, *, recovered: bool
-) -> Spell:
-    begin = judged[start].update
-    length = (judged[end].update - begin) / history.budget
-    return Spell(begin / history.budget, length, recovered)
+def _spell(start: int, end: int, budget: int, *, recovered: bool) -> Spell:
+    return Spell(start / budget, (end - start) / budget, recovered)
 
 
 def curve(spells: Sequence[Spell]) -> Curve:
@@ -88,13 +94,13 @@ def curve(spells: Sequence[Spell]) -> Curve:
     Source: Kaplan and Meier 1958 (J. Am. Stat. Assoc. 53); intervals by Greenwood's formula on
     log(-log) scale, as SciPy has them.
     """
-    ended = [spell.length for spell in spells if spell.recovered]
+    over = [spell.length for spell in spells if spell.recovered]
     lasting = [spell.length for spell in spells if not spell.recovered]
-    survival = ecdf(CensoredData(uncensored=ended, right=lasting)).sf
+    survival = ecdf(CensoredData(uncensored=over, right=lasting)).sf
     bounds = survival.confidence_interval(method="log-log")
     return Curve(
         spells=len(spells),
-        recovered=len(ended),
+        recovered=len(over),
         lengths=tuple(map(float, survival.quantiles)),
         shares=tuple(1.0 - float(p) for p in survival.probabilities),
         low=tuple(1.0 - float(p) for p in bounds.high.probabilities),

@@ -19,7 +19,7 @@ from ganray.tracking.recorder import TrialRecord
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
-from tests.conftest import Answer, signals_at, small_spec, sweep_record
+from tests.conftest import Answer, signals_at, small_spec, sweep_record, writing
 
 Program = Callable[..., Answer]
 
@@ -31,11 +31,7 @@ SPACE = {"loss": ["hinge", "lsgan"], "d_steps": [1, 2]}
 def reported(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URI of a store with `enough`, 24 trials that fail by their loss, and `few`, 19."""
     folder = tmp_path_factory.mktemp("reported")
-    shutil.copy(empty_store, folder / "mlflow.db")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+    with writing(empty_store, folder) as uri:
         for name, trials in (("enough", 24), ("few", 19)):
             spec = small_spec(folder, name=name, search={"space": SPACE})
             record(mlflow_recorder.MlflowRecorder(uri, "ganray"), spec, trials)

@@ -11,6 +11,7 @@ BLANK: dict[str, Any] = {
     **dict.fromkeys(SIGNALS),
     "phase": "search",
     "outcome": "completed",
+    "ending": "healthy",
     "objective": 0.1,
 }
 

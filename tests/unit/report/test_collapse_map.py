@@ -51,6 +51,9 @@ def assert_nothing_overlaps(figure: Figure) -> None:
     assert outside == []
 
 
+COLLAPSED = {"ending": "bad", "mode_ratio": 0.1, "high_quality": 0.9}
+
+
 def trials(count: int, **values: Any) -> list[dict[str, Any]]:
     return [{**GOOD, **values}] * count
 
@@ -60,7 +63,7 @@ def test_each_cell_shows_the_shares_of_its_trials() -> None:
         *trials(3, loss="hinge", d_steps=5, g_steps=1),
         *trials(1, loss="hinge", d_steps=5, g_steps=1, outcome="diverged"),
         *trials(1, loss="hinge", d_steps=1, g_steps=2, outcome="outranked"),
-        *trials(2, loss="lsgan", d_steps=1, g_steps=2, mode_ratio=0.1, high_quality=0.9),
+        *trials(2, loss="lsgan", d_steps=1, g_steps=2, **COLLAPSED),
         *trials(2, loss="lsgan", d_steps=1, g_steps=2, outcome="stalled"),
     ]
     figure = collapse_map(summary(found), "ring")

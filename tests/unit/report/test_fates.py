@@ -34,23 +34,33 @@ def test_a_trial_without_an_end_of_its_own_has_no_fate(outcome: str | None) -> N
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"mode_ratio": 0.5, "distance": 0.4}, Fate.TRAINED),
-        ({}, Fate.TRAINED),  # nothing was measured that says otherwise
-        ({"distance": 0.41}, Fate.STALLED),  # data without modes
-        ({"mode_ratio": 0.49, "high_quality": 0.3}, Fate.COLLAPSED),
-        ({"mode_ratio": 0.49, "high_quality": 0.29}, Fate.STALLED),
+        ({}, Fate.STALLED),  # nothing was measured that says otherwise
+        ({"distance": 0.41}, Fate.STALLED),
+        ({"mode_ratio": 0.59, "high_quality": 0.3}, Fate.COLLAPSED),
+        ({"mode_ratio": 0.59, "high_quality": 0.29}, Fate.STALLED),
+        ({"mode_ratio": 0.61, "high_quality": 0.3}, Fate.STALLED),
         ({"mode_ratio": 0.49, "distance": 0.0}, Fate.STALLED),
         ({"mode_ratio": 0.9, "high_quality": 0.9, "distance": 0.5}, Fate.STALLED),
         ({"distance": 0.5, "diversity": 0.14}, Fate.COLLAPSED),
-        ({"distance": 0.3, "mode_ratio": 0.9, "diversity": 0.14}, Fate.TRAINED),
+        ({"distance": 0.5, "diversity": 0.16}, Fate.STALLED),
         ({"distance": 9.0, "extent": 10.1}, Fate.DIVERGED),
         ({"distance": 9.0, "extent": 10.0}, Fate.STALLED),
     ],
 )
-def test_a_trial_that_ran_to_the_end_is_judged_by_its_last_values(
+def test_what_a_trial_that_ended_badly_died_of_is_told_by_its_last_values(
     values: dict[str, float], expected: Fate
 ) -> None:
-    assert fate(**values) is expected
+    assert fate(ending="bad", **values) is expected
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [("healthy", Fate.TRAINED), ("between", Fate.UNCLEAR), (None, Fate.TRAINED)],
+)
+def test_a_trial_that_ran_to_the_end_failed_only_if_its_ending_is_bad(
+    ending: str | None, expected: Fate
+) -> None:
+    assert fate(ending=ending, mode_ratio=0.1, distance=9.0) is expected
 
 
 def test_trials_that_say_nothing_about_settings_are_left_out() -> None:

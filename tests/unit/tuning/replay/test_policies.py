@@ -1,6 +1,7 @@
 """Each policy on histories that are rigged for it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,9 @@ def test_random_stops_as_many_trials_at_the_same_times_as_the_judge() -> None:
     (policy,) = make_policies(["random"], histories)
     others = [list(policy.decide(histories, seed)) for seed in range(5)]
     assert len({tuple(s is not None for s in stops) for stops in others}) > 1
+    elsewhere = [replace(h, source=f"ring-{n}") for n in range(2, 7) for h in histories]
+    dealt = at("random", [*histories, *elsewhere])
+    assert len({tuple(dealt[i : i + 12]) for i in range(0, 72, 12)}) > 1  # each sweep another
 
 
 # --- policy files ---------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ def test_spell_ends_with_two_good_reports_in_a_row(
         assert found.recovered == spell.recovered
 
 
+def test_spell_of_a_trial_that_breaks_lasts_to_the_end_of_its_budget() -> None:
+    found = first_spell(past(0, [GOOD, DEAD, DEAD, {"nonfinite": "loss of D"}]))
+    assert found is not None
+    assert (found.start, found.length, found.recovered) == (0.2, 0.8, False)
+
+
 def test_what_comes_before_the_warm_up_is_no_spell() -> None:
     reports = [*[DEAD] * 3, *[GOOD] * 37]
     assert first_spell(past(0, reports, budget=4_000)) is None
@@ -73,6 +79,9 @@ def test_curve_allows_for_trials_that_end_first() -> None:
     assert found.within(0.2) == pytest.approx(0.25)
     assert found.within(0.39) == pytest.approx(0.25)
     assert found.within(0.5) == pytest.approx(1.0 - 0.75 * 0.5)
+    low, high = found.interval(0.5)
+    assert low < found.within(0.5) < high
+    assert found.interval(0.1) == (0.0, 0.0)
     assert all(
         low <= share <= high
         for low, share, high in zip(found.low, found.shares, found.high, strict=True)
