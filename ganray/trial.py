@@ -25,6 +25,16 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Cause(StrEnum):
+    """Why a trial crashed."""
+
+    NODE_LOST = "node_lost"
+    PROCESS_DIED = "process_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    SILENT = "silent"  # it reported nothing for too long
+    EXCEPTION = "exception"  # its own code
+
+
 class State(StrEnum):
     """What the judge says of a trial that is still running."""
 
@@ -243,7 +253,10 @@ class Ending:
     history: Sequence[Signals] = ()
     stop: StopRecord | None = None  # what stopped it before its budget was used up
     would_be: StopRecord | None = None  # what would have, if it were not audited
-    wall_seconds: float = 0.0  # from being asked for to its end
+    at: int = 0  # when, ms since 1970
+    cause: Cause | None = None  # of a crash
+    retries: int = 0  # how often it went on from a checkpoint after a fault
+    wall_seconds: float = 0.0  # that it held its resources, breaks not counted
     ended: Ended | None = None  # by `health.endings`; None: it was stopped, so that nobody knows
 
     @property

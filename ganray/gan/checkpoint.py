@@ -32,9 +32,19 @@ def capture(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:
     return copy.deepcopy(_content(trainer, networks))
 
 
-def dump(trainer: Trainer, networks: Mapping[str, object]) -> bytes:
-    """The trainer as a file that `torch.load(weights_only=True)` reads; arguments of `capture`."""
-    return serialize(_content(trainer, networks))
+def dump(
+    trainer: Trainer,
+    networks: Mapping[str, object],
+    session: Mapping[str, object] | None = None,
+) -> bytes:
+    """The trainer as a file that `torch.load(weights_only=True)` reads.
+
+    Args:
+        trainer: between two updates.
+        networks: the options that its networks were built with.
+        session: what else is needed to go on: plain types and tensors; `load` gives it back.
+    """
+    return serialize({**_content(trainer, networks), "session": session})
 
 
 def serialize(captured: Mapping[str, Any]) -> bytes:

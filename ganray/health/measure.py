@@ -134,6 +134,20 @@ class Meter:
             raise ValueError("nothing was measured yet")
         return self._previous.numpy()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the next reports are set against, as plain types and tensors."""
+        past = [
+            None if means is None else (means.of_samples, means.of_real, means.within)
+            for means in self._past
+        ]
+        return {"previous": self._previous, "past": past}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of a meter of the same trial."""
+        self._previous = state["previous"]
+        self._past.clear()
+        self._past.extend(None if p is None else MeanDistances(*p) for p in state["past"])
+
     def measure(self, snapshot: Snapshot) -> Signals:
         """All signals of one snapshot. What is not defined, or not finite, is None."""
         start = time.perf_counter()

@@ -114,6 +114,7 @@ class Budget(Part):
     reports: PositiveInt = 40
     hours: PositiveFloat | None = None
     failures: NonNegativeInt = 5  # crashed trials that a sweep takes before it ends
+    silence_minutes: PositiveFloat | None = 60  # without a report, after which a trial has crashed
 
     @model_validator(mode="after")
     def _enough_updates(self) -> Self:
@@ -131,10 +132,14 @@ class Budget(Part):
 
 
 class Resources(Part):
-    """What one trial takes. `gpu: auto` is a share of a GPU if there are GPUs, else none."""
+    """What one trial takes, and at most `max_gpus` all that run at a time.
+
+    `gpu: auto` is a share of a GPU if there are GPUs, else none.
+    """
 
     cpu: PositiveFloat = 1
     gpu: Annotated[NonNegativeFloat | Literal["auto"], or_auto("a number of at least 0")] = "auto"
+    max_gpus: PositiveFloat | None = None
 
 
 class Storage(Part):

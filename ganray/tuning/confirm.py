@@ -5,18 +5,21 @@ that the worst of them, and how many end badly, is what it would be without a pr
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
+from typing import Any, Self
 
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
+from optuna.trial import Trial
 
 from ganray.errors import UnknownSweepError
 from ganray.spec.models import SweepSpec
-from ganray.trial import Ending, Outcome, Signals, TrialConfig, derive_seed
-from ganray.tuning.space import distributions
-from ganray.tuning.study import Assignment, Decision, SweepStudy
+from ganray.trial import TrialConfig, derive_seed
+from ganray.tuning.places import Located
+from ganray.tuning.space import suggest_these
+from ganray.tuning.study import Assignment, SweepStudy
 
 
 class ConfirmStudy(SweepStudy):
@@ -35,70 +38,42 @@ class ConfirmStudy(SweepStudy):
         self.first = len(record.get_trials(deepcopy=False))
         self._plan = _plan(SweepStudy(spec, record))
 
+    @classmethod
+    def of(cls, spec: SweepSpec) -> Self:
+        """The study that confirms what a search found: that of an earlier start, or a new one."""
+        return cls.load(spec) if cls.exists(spec) else cls.create(spec)
+
     @property
     def size(self) -> int:
         """How many trials there are to be: fewer than asked for if fewer completed."""
         return len(self._plan)
 
-    def ask(self) -> Assignment | None:
-        """The next trial; None when there is no more to confirm."""
-        index, is_waiting = self._next()
-        if index >= self.size:
-            return None
-        planned = self._plan[index]
+    def _fixed(self, index: int) -> dict[str, Any]:
         # a fresh seed need not be one of those that were searched
-        point = {name: value for name, value in planned.searched.items() if name != "seed"}
-        if not is_waiting:
-            self._study.enqueue_trial(point)
-        self._study.sampler = RandomSampler(0)  # has nothing to choose
-        known = distributions(self.spec)
-        trial = self._study.ask({name: known[name] for name in point})
-        trial.set_user_attr("config", asdict(planned.config))
-        trial.set_user_attr("searched", planned.searched)
-        trial.set_user_attr("confirms", planned.confirms)
-        self._running[trial.number] = trial
-        return replace(planned, number=self.first + trial.number)
+        searched = self._plan[index].searched
+        return {name: value for name, value in searched.items() if name != "seed"}
 
-    def report(self, number: int, signals: Signals) -> Decision:
-        """See `SweepStudy`; only what is not finite ends a trial before its budget."""
-        return super().report(number - self.first, signals)
+    def _sampler(self, index: int) -> BaseSampler:
+        return RandomSampler(0)  # has nothing to choose
 
-    def finish(self, number: int, outcome: Outcome, reason: str = "") -> Ending | None:
-        """See `SweepStudy`."""
-        ending = super().finish(number - self.first, outcome, reason)
-        return ending and replace(ending, number=number)
-
-    def unfinished(self) -> list[int]:
-        """See `SweepStudy`."""
-        return [self.first + index for index in super().unfinished()]
-
-    def outcomes(self) -> dict[int, Outcome]:
-        """See `SweepStudy`."""
-        return {self.first + index: outcome for index, outcome in super().outcomes().items()}
-
-    def config(self, number: int) -> TrialConfig:
-        """See `SweepStudy`."""
-        asked = len(self._study.get_trials(deepcopy=False))
-        if not self.first <= number < self.first + asked:
-            raise UnknownSweepError(
-                f"sweep '{self.spec.name}' has no trial {number}; it has {self.first + asked}"
-            )
-        return super().config(number - self.first)
+    def _assign(self, trial: Trial) -> Assignment:
+        suggest_these(trial, self.spec, self._fixed(trial.number))
+        return replace(self._plan[trial.number], number=self.first + trial.number)
 
 
-def find_config(spec: SweepSpec, number: int) -> tuple[SweepSpec, TrialConfig]:
+def find_config(place: Located, number: int) -> tuple[SweepSpec, TrialConfig]:
     """A recorded sweep, and the configuration of one of its trials, searching or confirming.
 
     Args:
-        spec: has the sweep's name and storage.
+        place: the sweep's name and storage.
         number: of the trial.
 
     Raises:
         UnknownSweepError: there is no such sweep, or it has no such trial.
     """
-    search = SweepStudy.load(spec)
+    search = SweepStudy.load(place)
     try:
-        confirming = ConfirmStudy.load(spec)
+        confirming = ConfirmStudy.load(place)
     except UnknownSweepError:  # nothing of it was confirmed
         return search.spec, search.config(number)
     study = confirming if number >= confirming.first else search

@@ -1,20 +1,18 @@
 """The composition root: one sweep, from its specification to its last trial, on a Ray cluster."""
 
 import contextlib
-import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any
 
-import ray
 from ray import tune
 
 from ganray.data.dataset import Dataset
 from ganray.data.registry import load_dataset
-from ganray.errors import ResourceError
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.environment import describe_environment
@@ -22,18 +20,20 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
+from ganray.tuning.attempts import begin_attempt, end_attempt, hours_used
+from ganray.tuning.changes import changed
+from ganray.tuning.cluster import capacity, joined, trial_resources
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.fit import check_fit
-from ganray.tuning.places import check_results, results_location
-from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, SweepLimits
-from ganray.tuning.study import SweepStudy
+from ganray.tuning.lease import Lease
+from ganray.tuning.places import Located, check_results, results_location
+from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, folder_name
+from ganray.tuning.roster import Roster, SweepLimits
+from ganray.tuning.study import SweepStudy, now
+from ganray.tuning.sync import tell_all
 from ganray.tuning.trainable import GanTrial
 
-_TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
-    "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
-}
+HURRY = 5.0  # seconds that a sweep which is stopped waits for a tracking store that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,134 +64,218 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
         DataError: the data cannot be had.
         SpecError, NetworkError: the sweep does not fit its data.
     """
-    if recorders is None:
-        store = tracking_uri(spec.tracking.uri)
-        recorders = [MlflowRecorder(store, spec.tracking.experiment)]
-    for key, value in _TUNE_SETTINGS.items():
-        os.environ.setdefault(key, value)
-    # what goes wrong in a trial is its outcome, told by the recorders
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    started_ray = not ray.is_initialized()
-    try:
+    recorders = _recorders(spec) if recorders is None else recorders
+    with _closing(recorders):
         check_results(spec)
         for study in (SweepStudy, ConfirmStudy):
             study.refuse_taken(spec)
-        if started_ray:
-            _start_ray()
-        resources = trial_resources(spec)
-        dataset = load_dataset(spec.data.model_dump())  # before the name is taken: it may fail
-        check_fit(spec, dataset)
-        return _run(SweepStudy.create(spec), dataset, resources, recorders)
-    finally:
-        for recorder in recorders:
-            recorder.close()
-        if started_ray:
-            ray.shutdown()
+        with joined():
+            resources = trial_resources(spec)
+            dataset = load_dataset(spec.data.model_dump())  # before the name is taken: may fail
+            check_fit(spec, dataset)
+            return _Sweep(SweepStudy.create(spec), dataset, resources, recorders).run()
 
 
-def cluster_resources() -> dict[str, float]:
-    """All CPUs and GPUs of the cluster, taken or not."""
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return found
+def resume_sweep(
+    place: Located,
+    settings: Sequence[str] = (),
+    recorders: Sequence[Recorder] | None = None,
+) -> SweepResult:
+    """Go on with a sweep that was stopped, interrupted, or has more to use now.
 
+    What the study has is not done again: trials that ended keep their outcome, those that ran go on
+    from their last checkpoint, and every recorder is told all of it first.
 
-def trial_resources(spec: SweepSpec) -> dict[str, float]:
-    """What one trial takes of the cluster, with `auto` decided.
+    Args:
+        place: the sweep's name and storage; of a `SweepSpec` nothing else counts.
+        settings: what is different now, in the words of `--set`, such as `search.trials=40`.
+        recorders: as in `run_sweep`.
 
     Raises:
-        ResourceError: the cluster has no such thing.
+        UnknownSweepError: there is no such sweep.
+        SweepRunningError: somebody runs it.
+        SpecError: a setting would make it another sweep.
+        ResourceError, DataError: as in `run_sweep`.
     """
-    cluster = cluster_resources()
-    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
-    if spec.resources.gpu == "auto":
-        # as many trials a GPU as there are CPUs for, so that neither waits
-        slots = cpus / spec.resources.cpu
-        gpu = min(1.0, gpus / slots) if gpus and slots else 0.0
-    else:
-        gpu = spec.resources.gpu
-    if gpu > gpus:
-        raise ResourceError(f"resources.gpu: a trial asks for {gpu:g} GPUs; there are {gpus:g}")
-    if spec.resources.cpu > cpus:
-        raise ResourceError(
-            f"resources.cpu: a trial asks for {spec.resources.cpu:g} CPUs; there are {cpus:g}"
-        )
-    return {"CPU": spec.resources.cpu, "GPU": gpu}
+    study = SweepStudy.load(place)
+    confirming = ConfirmStudy.exists(study.spec)
+    spec = changed(study.spec, settings, asked=study.asked, confirming=confirming)
+    recorders = _recorders(spec) if recorders is None else recorders
+    with _closing(recorders):
+        check_results(spec)
+        with joined():
+            resources = trial_resources(spec)
+            dataset = load_dataset(spec.data.model_dump())
+            sweep = _Sweep(study, dataset, resources, recorders)
+            return sweep.run(spec)
 
 
-def _run(
-    study: SweepStudy,
-    dataset: Dataset,
-    resources: dict[str, float],
-    recorders: Sequence[Recorder],
-) -> SweepResult:
-    spec = study.spec
-    record = _sweep_record(study, resources, {"dataset": dataset.name, **dataset.facts})
-    for recorder in recorders:
-        recorder.start_sweep(record)
-    limits = SweepLimits(spec.budget.hours, spec.budget.failures)
-    shared = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
-    trainable = tune.with_resources(shared, resources)
-    studies: list[SweepStudy] = [study]
-    interrupted = True
-    try:
-        with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first one, this the second
-            _run_trials(study, "attempt-1", trainable, resources, recorders, limits)
-            if spec.confirm.trials and study.is_over and limits.reason is None:
-                confirming = _start_confirming(study, recorders)
-                if confirming is not None:
-                    studies.append(confirming)
-                    _run_trials(confirming, "confirm-1", trainable, resources, recorders, limits)
-            interrupted = False
-    finally:
-        outcomes = {n: outcome for each in studies for n, outcome in each.outcomes().items()}
+class _Sweep:
+    """One start of a sweep: all that its phases share.
+
+    Args:
+        study: of the search, new or loaded.
+        dataset: the data.
+        resources: of one trial.
+        recorders: who hears of it.
+    """
+
+    def __init__(
+        self,
+        study: SweepStudy,
+        dataset: Dataset,
+        resources: dict[str, float],
+        recorders: Sequence[Recorder],
+    ) -> None:
+        self._study = study
+        self._dataset = dataset
+        self._resources = resources
+        self._recorders = recorders
+        self._studies = [study]
+        self._limits = SweepLimits(None, 0)
+
+    def run(self, spec: SweepSpec | None = None) -> SweepResult:
+        """Run it to its end.
+
+        Args:
+            spec: what it goes on by, if it was recorded before; None: it is new.
+        """
+        interrupted = True
+        with Lease.acquired(self._study.record) as lease, _interruptible(lease):
+            try:
+                with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first, this the next
+                    self._go(spec)
+                    interrupted = False
+            finally:
+                outcomes = self._end(lease, interrupted)
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
-        for recorder in recorders:
+        return SweepResult(self._study.spec.name, outcomes, cancelled, self._limits.reason)
+
+    def _go(self, spec: SweepSpec | None) -> None:
+        record = self._study.record
+        if spec is not None:
+            self._study.change(spec)
+            self._study.settle()
+        attempt = begin_attempt(record, now(), self._study.last_sign)
+        self._limits = self._new_limits()
+        self._tell(spec is not None)
+        self._run_trials(self._study, f"attempt-{attempt}")
+        search = self._study.spec
+        if search.confirm.trials and self._study.is_over and self._limits.reason is None:
+            confirming = self._confirming()
+            if confirming is not None:
+                self._studies.append(confirming)
+                confirming.settle()
+                self._run_trials(confirming, f"confirm-{attempt}")
+
+    def _new_limits(self) -> SweepLimits:
+        budget = self._study.spec.budget
+        hours = None if budget.hours is None else budget.hours - hours_used(self._study.record)
+        crashed = sum(o is Outcome.CRASHED for o in self._study.outcomes().values())
+        return SweepLimits(hours, budget.failures, crashed)
+
+    def _tell(self, resumed: bool) -> None:
+        """Tell recorders what sweep it is, and all that happened before."""
+        record = _sweep_record(self._study, self._resources, self._dataset)
+        self._study.describe(asdict(record))
+        for recorder in self._recorders:
+            recorder.start_sweep(record)
+        if resumed:
+            tell_all(self._study, self._recorders)
+
+    def _confirming(self) -> ConfirmStudy | None:
+        """The study that confirms what the search found; None if it found nothing."""
+        study = ConfirmStudy.of(self._study.spec) if self._study.best(1) else None
+        for recorder in self._recorders:
+            recorder.start_confirming(study.size if study is not None else 0)
+        return study
+
+    def _run_trials(self, study: SweepStudy, experiment: str) -> None:
+        """Run all trials that a study asks for, as one Tune experiment."""
+        spec = study.spec
+        roster = Roster(
+            study,
+            self._recorders,
+            self._limits,
+            capacity(spec, self._resources),
+            again=study.resumable(),
+        )
+        minutes = spec.budget.silence_minutes
+        scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
+        try:
+            with _own_interrupts():
+                run_experiment(self._trainable(spec), scheduler, f"{spec.name}/{experiment}", spec)
+        finally:
+            roster.cancel_unfinished("the sweep was stopped")
+            scheduler.tell_evidence()
+            scheduler.close()
+
+    def _trainable(self, spec: SweepSpec) -> Any:
+        shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())
+        return tune.with_resources(shared, self._resources)
+
+    def _end(self, lease: Lease, interrupted: bool) -> dict[int, Outcome]:
+        outcomes = {n: outcome for each in self._studies for n, outcome in each.outcomes().items()}
+        if lease.lost.is_set():  # it is somebody else's now
+            return outcomes
+        end_attempt(self._study.record, now())
+        cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
+        for recorder in self._recorders:
             recorder.end_sweep(outcomes, cancelled=cancelled)
-    return SweepResult(spec.name, outcomes, cancelled, limits.reason)
+        return outcomes
 
 
-def _start_confirming(search: SweepStudy, recorders: Sequence[Recorder]) -> ConfirmStudy | None:
-    """The study that confirms what a search found; None if it found nothing."""
-    study = ConfirmStudy.create(search.spec) if search.best(1) else None
-    for recorder in recorders:
-        recorder.start_confirming(study.size if study is not None else 0)
-    return study
-
-
-def _run_trials(
-    study: SweepStudy,
-    experiment: str,
-    trainable: Any,
-    resources: dict[str, float],
-    recorders: Sequence[Recorder],
-    limits: SweepLimits,
-) -> None:
-    """Run all trials that a study asks for, as one Tune experiment."""
-    spec = study.spec
-    scheduler = StudyScheduler(study, recorders, limits)
+def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: SweepSpec) -> None:
+    """Let Tune run what the roster gives out, until there is no more."""
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearch(study, recorders, limits),
+            search_alg=StudySearch(scheduler.roster),
             scheduler=scheduler,
-            num_samples=study.size,
-            max_concurrent_trials=_concurrency(spec, resources),
+            num_samples=-1,  # the roster says when there is no more: a trial may be given out twice
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}",
+            trial_dirname_creator=folder_name,
         ),
         run_config=tune.RunConfig(
-            name=f"{spec.name}/{experiment}",
+            name=name,
             storage_path=results_location(spec),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
+    tuner.fit()
+
+
+def _recorders(spec: SweepSpec) -> list[Recorder]:
+    store = tracking_uri(spec.tracking.uri)
+    return [MlflowRecorder(store, spec.tracking.experiment)]
+
+
+@contextlib.contextmanager
+def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
     try:
-        with _own_interrupts():
-            tuner.fit()
+        yield
     finally:
-        scheduler.cancel_unfinished("the sweep was stopped")
-        scheduler.tell_evidence()
+        for recorder in recorders:
+            recorder.close()
+
+
+@contextlib.contextmanager
+def _interruptible(lease: Lease) -> Iterator[None]:
+    """SIGTERM, and the loss of the lease to another driver, end a sweep as Ctrl-C does."""
+    lease.on_lost(lambda: os.kill(os.getpid(), signal.SIGINT))
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -205,21 +289,8 @@ def _own_interrupts() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _concurrency(spec: SweepSpec, resources: dict[str, float]) -> int:
-    """As many trials at a time as fit, or as the file says."""
-    if spec.search.concurrency != "auto":
-        return spec.search.concurrency
-    cluster = cluster_resources()
-    fits = [cluster.get(kind, 0.0) / need for kind, need in resources.items() if need]
-    return max(1, int(min(fits)))
-
-
-def _start_ray() -> None:
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-
-
 def _sweep_record(
-    study: SweepStudy, resources: dict[str, float], facts: Mapping[str, Any]
+    study: SweepStudy, resources: Mapping[str, float], dataset: Dataset
 ) -> SweepRecord:
     spec = study.spec
     search, budget = spec.search, spec.budget
@@ -234,7 +305,8 @@ def _sweep_record(
         "budget.updates": budget.updates,
         "budget.reports": budget.reports,
         "prune.risk": spec.prune.risk if spec.prune else None,
-        **{f"data.{key}": value for key, value in facts.items()},
+        "data.dataset": dataset.name,
+        **{f"data.{key}": value for key, value in dataset.facts.items()},
     }
     return SweepRecord(
         name=spec.name,
@@ -249,5 +321,5 @@ def _sweep_record(
         confirming=spec.confirm.trials,
         gpus_per_trial=resources["GPU"],
         params=params,
-        environment={**describe_environment(), "resources": resources, "seed": search.seed},
+        environment={**describe_environment(), "resources": dict(resources), "seed": search.seed},
     )

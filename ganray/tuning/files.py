@@ -1,24 +1,47 @@
-"""What a trial leaves in its folder: pictures, its last checkpoint, and its best one."""
+"""What a trial leaves in its folder: pictures, its last checkpoint, and its best one.
 
+At any time that is at most two checkpoints and `MILESTONES + 2` pictures a trial, and one file more
+that is being written.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 
+import pyarrow
+
+from ganray.errors import CheckpointError
 from ganray.trial import Signals
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
     BEST_PICTURE,
     CHECKPOINT,
     STOP_PICTURE,
+    delete_file,
+    list_files,
+    read_file,
     samples_name,
     write_file,
 )
 from ganray.tuning.session import Session
 
+log = logging.getLogger("ganray.tuning")
+
+SAVE_SECONDS = 60.0  # of work that a trial may lose with its process, beside one report
+PATIENCE = 10.0  # seconds that the end of a trial waits for storage that is away
+PAUSE = 1.0
+STORAGE_ERRORS = (OSError, pyarrow.ArrowException)
+
 
 class TrialFiles:
-    """Writes a trial's files: at milestones, when it is stopped, and when it ends.
+    """Writes a trial's files: at milestones, every minute, when it is stopped, and when it ends.
 
     Health rules hear of one trial alone, so that the worker knows as soon as the driver when they
     stop it. What else stops a trial is decided in the driver; then `leave` writes what is missing.
+    Storage that is full or away is no fault of the trial: what could not be written is tried again
+    at the next report, and for a while at the end.
 
     Args:
         session: the trial.
@@ -31,7 +54,28 @@ class TrialFiles:
         self._last: Signals | None = None
         self._saved_at = 0  # the update of each checkpoint that is written
         self._best_at = 0
+        self._saved = time.monotonic()
         self._names: set[str] = set()
+        self._unsaved: dict[str, bytes] = {}
+
+    def resume(self) -> None:
+        """Go on from the checkpoint that an earlier process left; from the start if there is none.
+
+        A checkpoint that cannot be read costs what was trained, and nothing else.
+        """
+        try:
+            names = list_files(self._folder)
+            if CHECKPOINT in names:
+                self._session.restore(read_file(f"{self._folder}/{CHECKPOINT}"))
+        except (*STORAGE_ERRORS, CheckpointError) as error:
+            log.warning("trial at %s starts again from its beginning: %s", self._folder, error)
+            return
+        history, best = self._session.history, self._session.best
+        if history:
+            self._names = set(names)
+            self._last = history[-1]
+            self._saved_at = history[-1].update
+            self._best_at = best.update if best is not None else 0
 
     def after_report(self, signals: Signals) -> dict[str, Any]:
         """Write what this report calls for.
@@ -42,43 +86,87 @@ class TrialFiles:
         """
         self._last = signals
         told: dict[str, Any] = {}
-        ends = self._session.done
         if self._session.is_milestone:
-            name = samples_name(signals.update)
-            told["picture"] = self._write(name, self._session.picture())
-        if self._is_stopped(signals):
-            ends = True
+            told |= self._picture_of(signals.update, self._session.picture())
+        stopped = self._is_stopped(signals)
+        if stopped:
             self._write(STOP_PICTURE, self._session.picture())
-        if ends or self._session.is_milestone:
-            self._save(signals)
+        ends = stopped or self._session.done
+        if ends or self._session.is_milestone or self._is_due:
+            self._save_best()
+        if not stopped and (self._session.done or self._session.is_milestone or self._is_due):
+            self._save_last(signals)
+        self._write_unsaved(PATIENCE if ends else 0.0)
         if ends:
             told["kept"] = tuple(sorted(self._names))
         return told
 
+    def again(self, signals: Signals) -> dict[str, Any]:
+        """What the driver was told of a report that an earlier process made, less `kept`."""
+        name = samples_name(signals.update)
+        return {"picture": f"{self._folder}/{name}"} if name in self._names else {}
+
     def leave(self) -> None:
-        """Write what is missing of a trial that goes no further."""
+        """Write what is missing of a trial that goes no further, for now or for ever."""
         if self._last is None:
             return
         if not self._session.done and STOP_PICTURE not in self._names:
             self._write(STOP_PICTURE, self._session.picture())
-        self._save(self._last)
+        self._save_best()
+        if not self._session.is_condemned:  # else nobody goes on from there
+            self._save_last(self._last)
+        self._write_unsaved(PATIENCE)
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved > SAVE_SECONDS
 
     def _is_stopped(self, signals: Signals) -> bool:
         """Whether health rules stop it here, or would, for the first time, if it is audited."""
         first = STOP_PICTURE not in self._names
         return signals.nonfinite is not None or (first and self._session.is_condemned)
 
-    def _save(self, signals: Signals) -> None:
-        """Both checkpoints as they are now, where they are not written yet."""
+    def _save_best(self) -> None:
+        """Before the last checkpoint: who finds that one finds the best so far, too."""
         best = self._session.best
-        if signals.nonfinite is None and self._saved_at != signals.update:
-            self._write(CHECKPOINT, self._session.checkpoint())
-            self._saved_at = signals.update
-        if best is not None and self._best_at != best.update:
-            self._write(BEST_CHECKPOINT, best.checkpoint())
+        if best is not None and best.captured is not None and self._best_at != best.update:
             self._write(BEST_PICTURE, self._session.picture(best.samples))
-            self._best_at = best.update
+            if self._write(BEST_CHECKPOINT, best.checkpoint()):
+                self._best_at = best.update
 
-    def _write(self, name: str, content: bytes) -> str:
+    def _save_last(self, signals: Signals) -> None:
+        if signals.nonfinite is None and self._saved_at != signals.update:
+            if self._write(CHECKPOINT, self._session.checkpoint()):
+                self._saved_at = signals.update
+            self._saved = time.monotonic()
+
+    def _picture_of(self, update: int, picture: bytes) -> Mapping[str, str]:
+        name = samples_name(update)
+        self._write(name, picture)
+        return {"picture": f"{self._folder}/{name}"}
+
+    def _write(self, name: str, content: bytes) -> bool:
+        """Whether it was written now; else it waits for a better time."""
+        try:
+            write_file(self._folder, name, content)
+        except STORAGE_ERRORS as error:
+            if not self._unsaved:
+                log.warning("%s waits for its storage: %s", name, error)
+            self._unsaved[name] = content
+            return False
+        self._unsaved.pop(name, None)
         self._names.add(name)
-        return write_file(self._folder, name, content)
+        return True
+
+    def _write_unsaved(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while not all([self._write(name, c) for name, c in list(self._unsaved.items())]):
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(PAUSE)
+
+
+def drop_checkpoint(folder: str) -> None:
+    """Delete the last checkpoint of a trial that was stopped: its best and its pictures stay."""
+    with contextlib.suppress(*STORAGE_ERRORS):
+        delete_file(f"{folder}/{CHECKPOINT}")

@@ -1,7 +1,10 @@
 """Where a sweep keeps what: the study's storage, and the files of its trials."""
 
+import contextlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow
 import pyarrow.fs
@@ -11,7 +14,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ganray.errors import ResourceError
-from ganray.spec.models import SweepSpec
+from ganray.spec.models import Storage
 
 DEFAULT_RESULTS = "~/ray_results"
 # of a trial, in its folder
@@ -22,19 +25,39 @@ CHECKPOINTS = {"last": CHECKPOINT, "best": BEST_CHECKPOINT}
 STOP_PICTURE = "stop.png"  # of the samples that it was stopped for, or would have been
 
 
-def results_location(spec: SweepSpec) -> str:
+class Located(Protocol):
+    """What a sweep is found by: a `SweepSpec`, or a `Place`."""
+
+    @property
+    def name(self) -> str:
+        """Of the sweep."""
+
+    @property
+    def storage(self) -> Storage:
+        """Where it keeps what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a recorded sweep is to be found, when no more is known of it."""
+
+    name: str
+    storage: Storage
+
+
+def results_location(sweep: Located) -> str:
     """The folder or URL under which every sweep has a folder of its own."""
-    place = spec.storage.results or DEFAULT_RESULTS
+    place = sweep.storage.results or DEFAULT_RESULTS
     return place if _is_url(place) else str(Path(place).expanduser().absolute())
 
 
-def check_results(spec: SweepSpec) -> None:
+def check_results(sweep: Located) -> None:
     """Refuse a URL that no trial could write its files under, before anything starts.
 
     Raises:
         ResourceError: the URL's file system is not known, or cannot be reached.
     """
-    place = results_location(spec)
+    place = results_location(sweep)
     try:
         pyarrow.fs.FileSystem.from_uri(place)
     except (pyarrow.ArrowException, OSError) as error:
@@ -45,30 +68,30 @@ def check_results(spec: SweepSpec) -> None:
         ) from None
 
 
-def trial_location(spec: SweepSpec, number: int) -> str:
+def trial_location(sweep: Located, number: int) -> str:
     """The folder or URL of one trial's files."""
-    return f"{results_location(spec)}/{spec.name}/trials/{number:04d}"
+    return f"{results_location(sweep)}/{sweep.name}/trials/{number:04d}"
 
 
-def study_location(spec: SweepSpec) -> str:
+def study_location(sweep: Located) -> str:
     """The database URL of the study, or the path of its journal."""
-    place = spec.storage.study
+    place = sweep.storage.study
     if place is None:
-        return str(Path(_local_results(spec)) / spec.name / "study.journal")
+        return str(Path(_local_results(sweep)) / sweep.name / "study.journal")
     if _is_url(place):
         return place
     path = Path(place).expanduser().absolute()
-    return str(path if path.suffix in (".journal", ".log") else path / f"{spec.name}.journal")
+    return str(path if path.suffix in (".journal", ".log") else path / f"{sweep.name}.journal")
 
 
-def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
+def open_storage(sweep: Located, *, create: bool) -> BaseStorage:
     """The Optuna storage of the study.
 
     Raises:
         FileNotFoundError: the journal is not there, and `create` is False.
         ResourceError: the database cannot be opened, or its driver is not installed.
     """
-    place = study_location(spec)
+    place = study_location(sweep)
     if _is_url(place):
         try:
             return RDBStorage(place)
@@ -87,12 +110,33 @@ def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
 
 
 def write_file(folder: str, name: str, content: bytes) -> str:
-    """Write a file into a folder or under a URL; returns where it is."""
+    """Write a file into a folder or under a URL, whole or not at all; returns where it is."""
     system, path = pyarrow.fs.FileSystem.from_uri(folder)
+    place = f"{path}/{name}"
+    if not isinstance(system, pyarrow.fs.LocalFileSystem):
+        _write(system, place, content)  # an object appears when all of it is there
+        return f"{folder}/{name}"
     system.create_dir(path, recursive=True)
-    with system.open_output_stream(f"{path}/{name}") as out:
-        out.write(content)
+    part = f"{path}/.{name}.part"
+    try:
+        _write(system, part, content)
+        system.move(part, place)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
     return f"{folder}/{name}"
+
+
+def _write(system: pyarrow.fs.FileSystem, path: str, content: bytes) -> None:
+    with system.open_output_stream(path) as out:
+        out.write(content)
+
+
+def delete_file(place: str) -> None:
+    """Delete a file that may not be there."""
+    system, path = pyarrow.fs.FileSystem.from_uri(place)
+    with contextlib.suppress(FileNotFoundError):
+        system.delete_file(path)
 
 
 def samples_name(update: int) -> str:
@@ -104,7 +148,8 @@ def list_files(folder: str) -> tuple[str, ...]:
     """The names of the files in a folder or under a URL, sorted; none if it is not there."""
     system, path = pyarrow.fs.FileSystem.from_uri(folder)
     found = system.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
-    return tuple(sorted(info.base_name for info in found if info.is_file))
+    names = (info.base_name for info in found if info.is_file)
+    return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
 def read_file(place: str) -> bytes:
@@ -115,9 +160,9 @@ def read_file(place: str) -> bytes:
     return content
 
 
-def _local_results(spec: SweepSpec) -> str:
+def _local_results(sweep: Located) -> str:
     """The journal needs a file system; with results elsewhere it stays on this machine."""
-    place = results_location(spec)
+    place = results_location(sweep)
     return str(Path(DEFAULT_RESULTS).expanduser()) if _is_url(place) else place
 
 

@@ -49,6 +49,13 @@ class Stop:
             verdict.recovery,
         )
 
+    @classmethod
+    def from_record(cls, record: StopRecord) -> Self:
+        """The inverse of `at`."""
+        return cls(
+            record.outcome, record.reason, record.rule, dict(record.thresholds), record.recovery
+        )
+
     def at(self, update: int) -> StopRecord:
         """The record of the stop that a report led to."""
         return StopRecord(
@@ -109,18 +116,34 @@ class HealthPruner(BasePruner):
         return None
 
 
-def record_signals(trial: Trial, signals: Signals, verdict: Verdict | None = None) -> None:
-    """Write one report's signals into the study, where the pruner reads them."""
+def record_signals(
+    trial: Trial, signals: Signals, verdict: Verdict | None = None, at: int | None = None
+) -> None:
+    """Write one report's signals into the study, where the pruner reads them.
+
+    Args:
+        trial: that made the report.
+        signals: of the report.
+        verdict: what the judge said of it.
+        at: when, ms since 1970.
+    """
     record: dict[str, Any] = signals.to_dict()
     if verdict is not None:
         record |= {"state": verdict.state.value, "reason": verdict.reason}
+    if at is not None:
+        record["at"] = at
     trial.set_user_attr(f"{_REPORT}{signals.update:010d}", record)
 
 
-def signals_of(trial: FrozenTrial) -> list[Signals]:
-    """All reports of a trial that the study holds, oldest first."""
+def reports_of(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """All reports of a trial as `record_signals` wrote them, oldest first."""
     keys = sorted(key for key in trial.user_attrs if key.startswith(_REPORT))
-    return [Signals.from_dict(trial.user_attrs[key]) for key in keys]
+    return [trial.user_attrs[key] for key in keys]
+
+
+def signals_of(trial: FrozenTrial) -> list[Signals]:
+    """The signals of all reports of a trial that the study holds, oldest first."""
+    return [Signals.from_dict(record) for record in reports_of(trial)]
 
 
 def make_pruner(prune: Prune, budget: int, then: BasePruner | None = None) -> HealthPruner:

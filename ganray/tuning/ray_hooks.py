@@ -1,25 +1,29 @@
 """The only code that subclasses Ray Tune's search and scheduling interfaces.
 
-Both share one `SweepStudy`, the sweep's memory. The scheduler makes every decision and records it
-in the study first, then tells the recorders.
+Both share one `Roster`. Tune retries nothing itself: a trial that goes on after a fault is given out
+again, as a Tune trial of its own, and its worker finds its checkpoint.
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pyarrow
+import ray
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from ganray.tracking.recorder import Evidence, Recorder, TrialRecord
-from ganray.trial import Outcome
+from ganray.tracking.recorder import Evidence
+from ganray.trial import Cause, Outcome
+from ganray.tuning.files import drop_checkpoint
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
     BEST_PICTURE,
@@ -28,70 +32,32 @@ from ganray.tuning.places import (
     read_file,
     trial_location,
 )
-from ganray.tuning.study import SweepStudy
+from ganray.tuning.roster import Roster
+from ganray.tuning.study import Assignment
 
+log = logging.getLogger("ganray.tuning")
 
-class SweepLimits:
-    """When a sweep ends early: its hours are over, or too many trials crashed.
-
-    Args:
-        hours: None for no limit.
-        failures: crashed trials that the sweep takes.
-    """
-
-    def __init__(self, hours: float | None, failures: int) -> None:
-        self._ends = time.monotonic() + hours * 3600.0 if hours is not None else float("inf")
-        self._failures = failures
-        self.crashed = 0
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether running trials have to stop."""
-        return time.monotonic() >= self._ends
-
-    @property
-    def reason(self) -> str | None:
-        """Why no further trial is to be started, or None."""
-        if self.out_of_time:
-            return "the sweep's hours are over"
-        if self.crashed > self._failures:
-            return f"{self.crashed} trials crashed, more than budget.failures {self._failures}"
-        return None
+# Nobody goes on from these, so that their last checkpoint is of no use.
+_PRUNED = {Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED}
 
 
 class StudySearch(Searcher):
-    """Asks the study for trials; how they end is the scheduler's business."""
+    """Gives out the trials of the roster; how they end is the scheduler's business."""
 
-    def __init__(
-        self, study: SweepStudy, recorders: Sequence[Recorder], limits: SweepLimits
-    ) -> None:
+    def __init__(self, roster: Roster) -> None:
         super().__init__()
-        self._study = study
-        self._recorders = recorders
-        self._limits = limits
+        self.roster = roster
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The Ray config of the next trial, or that there is none."""
-        assignment = self._study.ask() if self._limits.reason is None else None
-        if assignment is None:
-            finished: Any = Searcher.FINISHED  # a string, against the interface's own type
-            return cast(dict[str, Any], finished)
-        params = asdict(assignment.config)
-        record = TrialRecord(
-            number=assignment.number,
-            params=params,
-            searched=assignment.searched,
-            files=trial_location(self._study.spec, assignment.number),
-            confirms=assignment.confirms,
-        )
-        for recorder in self._recorders:
-            recorder.start_trial(record)
-        return {"number": assignment.number, "trial_config": params}
+        """The Ray config of the next trial, that there is none for now, or that there is no more.
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Nothing: the scheduler hears of the end first, and with the error."""
+        Tune takes None for "ask again later".
+        """
+        assignment = self.roster.next()
+        if assignment is not None:
+            return ray_config(assignment)
+        finished: Any = Searcher.FINISHED  # a string, against the interface's own type
+        return cast(dict[str, Any], finished) if self.roster.is_done else None
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is the record."""
@@ -105,52 +71,90 @@ class StudySearch(Searcher):
 
 
 class StudyScheduler(FIFOScheduler):
-    """Starts trials in the order in which they were asked for; stops those that the study ends."""
+    """Starts trials in the order in which they were asked for; stops those that the study ends.
 
-    def __init__(
-        self, study: SweepStudy, recorders: Sequence[Recorder], limits: SweepLimits
-    ) -> None:
+    Args:
+        roster: the trials.
+        silence: seconds without a report after which a trial has crashed; None: it may take for
+            ever.
+    """
+
+    def __init__(self, roster: Roster, silence: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._study = study
-        self._recorders = recorders
-        self._limits = limits
-        self._ended: set[int] = set()
+        self.roster = roster
+        self._study = roster.study
+        self._silence = silence
+        self._heard: dict[str, float] = {}  # when, by the identity of Tune's trial
+        self._silent: set[str] = set()
+        self._ended: dict[int, Outcome] = {}
         self._told: set[int] = set()  # of which recorders have the evidence
+        self._cleaner = ThreadPoolExecutor(1, "ganray-cleaner")  # storage may be slow
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """As Tune's own; and, as it is called all the time, end trials that are silent for long."""
+        if self._silence is not None:
+            for trial in tune_controller.get_live_trials():
+                if trial.status == Trial.RUNNING:
+                    self._watch(trial, self._silence)
+        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
+        return chosen
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record a report, and stop the trial if that ends it."""
+        self._heard[trial.trial_id] = time.monotonic()
         number, signals = _number(trial), result["signals"]
         decision = self._study.report(number, signals)
-        for recorder in self._recorders:
-            recorder.report(number, signals, decision.verdict)
-            if "picture" in result:
-                load = partial(read_file, result["picture"])
-                recorder.picture(number, signals.update, load)
+        if decision.is_new:
+            for recorder in self.roster.recorders:
+                recorder.report(number, signals, decision.verdict)
+                if "picture" in result:
+                    load = partial(read_file, result["picture"])
+                    recorder.picture(number, signals.update, load)
         if decision.stop is not None:
             self._finish(number, decision.stop.outcome, decision.stop.reason)
             if "kept" in result:
                 self._tell_evidence(number, result["kept"])
-        elif self._limits.out_of_time:
-            self._finish(number, Outcome.CANCELLED, self._limits.reason or "")
+        elif self.roster.limits.out_of_time:
+            self._finish(number, Outcome.CANCELLED, self.roster.limits.reason or "")
         else:
             return TrialScheduler.CONTINUE
         return TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Record a crash with its cause."""
-        self._finish(_number(trial), Outcome.CRASHED, _cause(trial))
+        """Let a trial that failed go on later, or record its crash with the cause."""
+        number = _number(trial)
+        if trial.trial_id in self._silent:
+            minutes = (self._silence or 0.0) / 60.0
+            reason = f"reported nothing for {minutes:g} minutes (budget.silence_minutes)"
+            self._finish(number, Outcome.CRASHED, reason, Cause.SILENT)
+            return
+        ending = self.roster.fail(number, _error(trial))
+        if ending is not None:
+            self._ended[number] = ending.outcome
 
     def cancel_unfinished(self, reason: str) -> None:
         """Give every trial that has no outcome the outcome cancelled."""
-        for number in self._study.unfinished():
-            self._finish(number, Outcome.CANCELLED, reason)
+        self.roster.cancel_unfinished(reason)
 
     def tell_evidence(self) -> None:
         """Tell recorders what trials left that ended before their workers could say so."""
-        for number in sorted(self._ended - self._told):
+        for number in sorted(self._ended.keys() - self._told):
             folder = trial_location(self._study.spec, number)
             with contextlib.suppress(OSError, pyarrow.ArrowException):  # storage is out of reach
                 self._tell_evidence(number, list_files(folder))
+
+    def close(self) -> None:
+        """Wait for what is being deleted."""
+        for number, outcome in self._ended.items():
+            if outcome is Outcome.OUTRANKED:  # its worker saved it after it was stopped
+                self._drop(number)
+        self._cleaner.shutdown(wait=True)
+
+    def _watch(self, trial: Trial, silence: float) -> None:
+        heard = self._heard.setdefault(trial.trial_id, time.monotonic())
+        if time.monotonic() - heard > silence and trial.trial_id not in self._silent:
+            self._silent.add(trial.trial_id)
+            ray.kill(trial.temporary_state.ray_actor)  # Tune hears of it as of any other death
 
     def _tell_evidence(self, number: int, names: Sequence[str]) -> None:
         self._told.add(number)
@@ -159,32 +163,50 @@ class StudyScheduler(FIFOScheduler):
         best = f"{folder}/{BEST_CHECKPOINT}" if BEST_CHECKPOINT in names else ""
         if pictures:
             loads = {name: partial(read_file, f"{folder}/{name}") for name in pictures}
-            for recorder in self._recorders:
+            for recorder in self.roster.recorders:
                 recorder.evidence(number, Evidence(pictures=loads, best_checkpoint=best))
 
-    def _finish(self, number: int, outcome: Outcome, reason: str) -> None:
-        ending = self._study.finish(number, outcome, reason)
-        if ending is None:
-            return
-        self._ended.add(number)
-        self._limits.crashed += ending.outcome is Outcome.CRASHED
-        for recorder in self._recorders:
-            recorder.end_trial(ending)
+    def _finish(
+        self, number: int, outcome: Outcome, reason: str, cause: Cause | None = None
+    ) -> None:
+        ending = self.roster.finish(number, outcome, reason, cause)
+        if ending is not None:
+            self._ended[number] = ending.outcome
+            if ending.outcome in _PRUNED:
+                self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self._cleaner.submit(drop_checkpoint, trial_location(self._study.spec, number))
 
     def __getstate__(self) -> dict[str, Any]:
         """As in `StudySearch`."""
         return {}
 
 
+def ray_config(assignment: Assignment) -> dict[str, Any]:
+    """What a worker is told of a trial: see `GanTrial`."""
+    return {
+        "number": assignment.number,
+        "trial_config": asdict(assignment.config),
+        "launch": assignment.launches,
+        "goes_on": assignment.launches > 1,
+        "told": assignment.told,
+    }
+
+
+def folder_name(trial: Trial) -> str:
+    """The folder of a Tune trial, which has nothing but Tune's own files: `0017`, `0017-2`."""
+    launch = int(trial.config.get("launch", 1))
+    return f"{_number(trial):04d}" + (f"-{launch}" if launch > 1 else "")
+
+
 def _number(trial: Trial) -> int:
     return int(trial.config["number"])
 
 
-def _cause(trial: Trial) -> str:
-    """The exception that ended the trial, in one line; its traceback is in the trial's folder."""
+def _error(trial: Trial) -> BaseException:
+    """What Tune got from the trial's actor; its traceback is in the trial's folder, too."""
     if trial.pickled_error_file is None:
-        return "unknown"
-    error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1 if 'Traceback' in lines[0] else 0] if lines else ''}"
+        return RuntimeError("unknown")
+    error: BaseException = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return error

@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from ganray.data import pictures
 from ganray.data.dataset import Dataset, Samples
 from ganray.gan.base import Snapshot
-from ganray.gan.checkpoint import capture, dump, serialize
+from ganray.errors import CheckpointError
+from ganray.gan.checkpoint import capture, dump, load, serialize
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
@@ -62,11 +63,12 @@ class Best:
 
     update: int
     value: float
-    samples: Samples
-    captured: Mapping[str, Any]  # of `checkpoint.capture`
+    samples: Samples | None  # None, both: a trial that goes on has the files of its best already
+    captured: Mapping[str, Any] | None  # of `checkpoint.capture`
 
     def checkpoint(self) -> bytes:
-        """The trial as it was then, as in `Session.checkpoint`."""
+        """The trial as it was then; samples can be drawn from it."""
+        assert self.captured is not None, "it is on storage"
         return serialize(self.captured)
 
 
@@ -89,6 +91,11 @@ class Session:
         every = -(-budget.reports // MILESTONES)
         self._milestones = set(self._ends[::-1][::every])  # the last report always is one
         self._update = 0
+
+    @property
+    def history(self) -> Sequence[Signals]:
+        """All reports so far, oldest first."""
+        return tuple(self._history)
 
     @property
     def done(self) -> bool:
@@ -128,8 +135,35 @@ class Session:
         return pictures.draw(self._workbench.dataset, shown)
 
     def checkpoint(self) -> bytes:
-        """The trial as it is now, to go on with or to draw samples from."""
-        return dump(self._trainer, self._workbench.networks)
+        """The trial as it is after its last report, to go on with or to draw samples from."""
+        best = None if self.best is None else (self.best.update, self.best.value)
+        session = {
+            "history": [signals.to_dict() for signals in self._history],
+            "meter": self._meter.state_dict(),
+            "best": best,
+        }
+        return dump(self._trainer, self._workbench.networks, session)
+
+    def restore(self, content: bytes) -> None:
+        """Go on from a checkpoint, report for report as if there had been no break.
+
+        Args:
+            content: what `checkpoint` of a session of the same trial gave.
+
+        Raises:
+            CheckpointError: it is none, or of another trial.
+        """
+        found = load(content)  # on the CPU, where measures are; networks move their part
+        session = found.get("session")
+        if session is None or found["config"] != asdict(self._trainer.config):
+            raise CheckpointError("this checkpoint is not one that this trial could go on from")
+        self._trainer.load_state_dict(found["state"])
+        self._meter.load_state_dict(session["meter"])
+        self._history = [Signals.from_dict(values) for values in session["history"]]
+        self._update = self._trainer.update
+        if session["best"] is not None:
+            update, value = session["best"]
+            self.best = Best(update, value, None, None)
 
     def _keep_best(self, signals: Signals) -> None:
         objective = self._workbench.spec.objective

@@ -39,6 +39,13 @@ def suggest(trial: Trial, spec: SweepSpec) -> Params:
     return params
 
 
+def suggest_these(trial: Trial, spec: SweepSpec, values: Mapping[str, Any]) -> None:
+    """Register those parameters of a trial whose values were chosen elsewhere."""
+    for name, distribution in distributions(spec).items():
+        if name in values:
+            _suggest(trial, name, distribution)
+
+
 def applicable(spec: SweepSpec, values: Mapping[str, Any]) -> Params:
     """Of a trial's parameters, the searched ones that applied to it, with values of the space.
 

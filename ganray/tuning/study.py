@@ -1,17 +1,20 @@
 """The only code that calls Optuna's ask, report and tell: one sweep's durable record.
 
 Every report, verdict and outcome is in the storage before anybody else hears of it, so that a
-killed driver loses no decision.
+killed driver loses no decision, and a later one goes on from the record alone. A driver may die
+between any two lines here: what it left half done is completed when the study is loaded.
 """
 
 import math
+import time
 import warnings
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 from uuid import uuid4
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -19,17 +22,20 @@ from ganray.errors import NameTakenError, UnknownSweepError
 from ganray.health.endings import ended_with
 from ganray.spec.models import Prune, SweepSpec
 from ganray.trial import (
+    Cause,
     Ending,
     Outcome,
     Signals,
+    State,
     StopRecord,
     TrialConfig,
     Verdict,
     derive_seed,
 )
+from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
-from ganray.tuning.places import open_storage, study_location
-from ganray.tuning.pruner import Stop, make_pruner, record_signals, signals_of
+from ganray.tuning.places import Located, open_storage, study_location
+from ganray.tuning.pruner import Stop, make_pruner, record_signals, reports_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
 
 _CONSTRAINT = "dead"  # > 0: the region is to be avoided
@@ -45,6 +51,9 @@ _STATES = {
 _IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as it is made
 # attributes of a trial: the grounds on which it was stopped, or would have been
 _STOPPED, _AUDITED = "stop", "audited"
+_OUTCOME = "outcome"  # set after all else that is known of an ending
+_LAUNCHES = "launches"  # when the trial was given to a worker, each time
+_FAULTS = "faults"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -57,6 +66,8 @@ class Assignment:
     config: TrialConfig
     searched: dict[str, Any]
     confirms: int | None = None  # the trial of the search that it repeats with another seed
+    told: int = 0  # the update of the last report that the study has
+    launches: int = 1  # 2 and more: it goes on after a break
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +76,51 @@ class Decision:
 
     verdict: Verdict
     stop: Stop | None
+    is_new: bool = True  # False: the study had this report already
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrial:
+    """All that a study has of one trial."""
+
+    assignment: Assignment
+    started: int  # ms since 1970
+    reports: Sequence[tuple[Signals, Verdict, int]]  # each with its time, ms since 1970
+    ending: Ending | None  # None: it runs, or was left by a driver that died
+
+
+@dataclass(slots=True)
+class _Running:
+    """A trial that this process drives: what it would otherwise read again at every report."""
+
+    trial: Trial
+    history: list[Signals] = field(default_factory=list)
+    audited: bool = False
 
 
 class SweepStudy:
-    """One sweep's study: asks for trials, takes their reports, writes their outcomes."""
+    """One sweep's study: asks for trials, takes their reports, writes their outcomes.
+
+    One process drives a study at a time.
+
+    Attributes:
+        first: the number of its first trial.
+    """
 
     SUFFIX = ""  # of the study's name
 
     def __init__(self, spec: SweepSpec, study: Study) -> None:
         self.spec = spec
+        self.first = 0
         self._study = study
+        self._storage = study._storage
         self._pruner = make_pruner(spec.prune or Prune(), spec.budget.updates)
-        self._running: dict[int, Trial] = {}
+        self._running: dict[int, _Running] = {}
+        trials = study.get_trials(deepcopy=False)
+        self._asked = len(trials)
+        self._half_asked = [t.number for t in trials if _is_half_asked(t)]
+        found = ((t.number, _outcome_of(t)) for t in trials)
+        self._outcomes = {n: outcome for n, outcome in found if outcome is not None}
 
     @classmethod
     def refuse_taken(cls, spec: SweepSpec) -> None:
@@ -111,20 +155,26 @@ class SweepStudy:
         return cls(spec, study)
 
     @classmethod
-    def load(cls, spec: SweepSpec) -> Self:
-        """Open the record of the sweep that has this specification's name and storage.
+    def load(cls, place: Located) -> Self:
+        """Open the record of the sweep that has this name and storage.
 
         Raises:
             UnknownSweepError: there is none.
         """
-        study = cls._find(spec)
+        study = cls._find(place)
         if study is None or not study.user_attrs.keys() >= _IDENTITY:
             raise UnknownSweepError(
-                f"no sweep named '{spec.name}' is recorded in {study_location(spec)}"
+                f"no sweep named '{place.name}' is recorded in {study_location(place)}"
             )
         loaded = cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
         loaded._complete_endings()
         return loaded
+
+    @classmethod
+    def exists(cls, place: Located) -> bool:
+        """Whether there is one of that name."""
+        study = cls._find(place)
+        return study is not None and study.user_attrs.keys() >= _IDENTITY
 
     @property
     def id(self) -> str:
@@ -133,82 +183,217 @@ class SweepStudy:
         return found
 
     @property
+    def record(self) -> Study:
+        """The study in Optuna, for what else is kept there."""
+        return self._study
+
+    @property
+    def last_sign(self) -> int:
+        """When the last report was made, ms since 1970; 0 if there is none."""
+        trials = self._study.get_trials(deepcopy=False)
+        return max((r.get("at", 0) for t in trials for r in reports_of(t)), default=0)
+
+    @property
+    def asked(self) -> int:
+        """How many trials were asked for."""
+        return self._asked
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What recorders were told of the sweep when it last started, as plain values."""
+        found: dict[str, Any] = self._study.user_attrs["record"]
+        return found
+
+    def describe(self, record: dict[str, Any]) -> None:
+        """Keep what recorders are told of the sweep."""
+        self._study.set_user_attr("record", record)
+
+    def change(self, spec: SweepSpec) -> None:
+        """Go on by another specification: of the same sweep, with more to use."""
+        self._study.set_user_attr("spec", spec.to_json())
+        self.spec = spec
+
+    @property
     def size(self) -> int:
         """How many trials there are to be, asked for or not."""
         return trial_count(self.spec)
 
     @property
+    def is_all_asked(self) -> bool:
+        """Whether there is no trial left to be asked for."""
+        return not self._half_asked and self._asked >= self.size
+
+    def has_ended(self, number: int) -> bool:
+        """Whether the trial has an outcome."""
+        return number - self.first in self._outcomes
+
+    @property
     def is_over(self) -> bool:
         """Whether every trial was asked for and ended by itself."""
-        outcomes = self.outcomes().values()
+        outcomes = self._outcomes.values()
         return len(outcomes) >= self.size and Outcome.CANCELLED not in outcomes
+
+    # --- asking -----------------------------------------------------------------------------------
 
     def ask(self) -> Assignment | None:
         """The next trial; None when the sweep has had all of them."""
-        number, is_waiting = self._next()
-        if number >= self.size:
+        index = self._half_asked[0] if self._half_asked else self._asked
+        if index >= self.size:
             return None
-        point = fixed_point(self.spec, number) or {}
-        if point and not is_waiting:  # a driver may have been killed between this line and `ask`
+        trial = self._adopt(index) if self._half_asked else self._new_trial(index)
+        assignment = self._assign(trial)
+        if assignment.confirms is not None:
+            trial.set_user_attr("confirms", assignment.confirms)
+        trial.set_user_attr("searched", assignment.searched)
+        trial.set_user_attr(_LAUNCHES, [now()])
+        trial.set_user_attr("config", asdict(assignment.config))  # now it is whole
+        self._half_asked = [n for n in self._half_asked if n != trial.number]
+        self._running[assignment.number] = _Running(trial)
+        return assignment
+
+    def ask_again(self, number: int) -> Assignment:
+        """A trial that goes on after a break; if it was cancelled, it is not any more."""
+        frozen = self._frozen(number)
+        trial = Trial(self._study, frozen._trial_id)
+        if self._outcomes.pop(number - self.first, None) is not None:
+            trial.set_user_attr(_OUTCOME, None)
+        trial.set_user_attr(_LAUNCHES, [*frozen.user_attrs.get(_LAUNCHES, []), now()])
+        return self._assignment(self._frozen(number))
+
+    def resumable(self) -> list[int]:
+        """Trials that a sweep which goes on has to take up again: interrupted or cancelled."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [self.first + t.number for t in trials if not _is_half_asked(t)]
+
+    def _new_trial(self, index: int) -> Trial:
+        point = self._fixed(index)
+        if point:
             self._study.enqueue_trial(point)
-        self._study.sampler = make_sampler(self.spec, number)
+        self._study.sampler = self._sampler(index)
         trial = self._study.ask()
+        # storage whose answer was lost may have made one before
+        self._half_asked += range(index, trial.number)
+        self._asked = trial.number + 1
+        return trial
+
+    def _adopt(self, index: int) -> Trial:
+        """A trial that the storage has, but that nobody configured."""
+        frozen = self._frozen(self.first + index)
+        if frozen.state is TrialState.WAITING:
+            self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+        point = self._fixed(index)
+        self._storage.set_trial_system_attr(frozen._trial_id, "fixed_params", point)
+        self._study.sampler = self._sampler(index)
+        return Trial(self._study, frozen._trial_id)
+
+    def _fixed(self, index: int) -> dict[str, Any]:
+        """The values that are not for a sampler to choose."""
+        return fixed_point(self.spec, index) or {}
+
+    def _sampler(self, index: int) -> BaseSampler:
+        return make_sampler(self.spec, index)
+
+    def _assign(self, trial: Trial) -> Assignment:
+        """Choose what a new trial is."""
         searched = suggest(trial, self.spec)
         entries = self.spec.search.space.entries
+        point = self._fixed(trial.number)
         fixed = {name: value for name, value in point.items() if name not in entries}
         config = self.spec.trial_config(trial.number, {**fixed, **searched})
-        trial.set_user_attr("config", asdict(config))
-        trial.set_user_attr("searched", searched)
-        self._running[trial.number] = trial
         return Assignment(trial.number, config, searched)
 
-    def report(self, number: int, signals: Signals) -> Decision:
-        """Record one report and decide what becomes of the trial."""
-        trial = self._trial(number)
-        history = [*signals_of(self._frozen(number)), signals]
-        verdict = self._pruner.verdict(history)
-        record_signals(trial, signals, verdict)
+    # --- reporting --------------------------------------------------------------------------------
+
+    def report(self, number: int, signals: Signals, at: int | None = None) -> Decision:
+        """Record one report and decide what becomes of the trial.
+
+        A report that the study has already, told again after a break, changes nothing.
+
+        Args:
+            number: of the trial.
+            signals: of the report.
+            at: when, ms since 1970; None: now.
+        """
+        running = self._run(number)
+        if any(s.update == signals.update for s in running.history):
+            return replace(self._recorded_decision(number, signals.update), is_new=False)
+        verdict = self._pruner.verdict([*running.history, signals])
         value = getattr(signals, self.spec.objective.metric)
         if value is not None and math.isfinite(value):
-            trial.report(value, signals.update)
-        stop = self._stop(trial, signals, verdict)
+            _report_once(running.trial, value, signals.update)
+        stop = self._stop(number, signals, verdict)
         if stop is not None and stop.outcome is not Outcome.COMPLETED:
-            trial.set_user_attr(_STOPPED, asdict(stop.at(signals.update)))
+            running.trial.set_user_attr(_STOPPED, asdict(stop.at(signals.update)))
+        record_signals(running.trial, signals, verdict, now() if at is None else at)
+        running.history.append(signals)
         return Decision(verdict, stop)
 
-    def finish(self, number: int, outcome: Outcome, reason: str = "") -> Ending | None:
+    def record_fault(self, number: int, error: BaseException) -> Fault | None:
+        """Record that a trial failed.
+
+        Returns:
+            The fault, if that is its end; None: it goes on, by `ask_again`.
+        """
+        running = self._run(number)
+        update = running.history[-1].update if running.history else 0
+        fault = Fault.of(error, update, now())
+        faults = [*_faults_of(self._frozen(number)), fault]
+        running.trial.set_user_attr(_FAULTS, [asdict(f) for f in faults])
+        return None if may_go_on(faults) else fault
+
+    def finish(
+        self, number: int, outcome: Outcome, reason: str = "", cause: Cause | None = None
+    ) -> Ending | None:
         """Record how a trial ended; a cancelled trial stays RUNNING in Optuna.
 
         Returns:
             The ending as recorded; None if the trial had ended before: an outcome is written once.
         """
-        if "outcome" in self._frozen(number).user_attrs:
+        if self.has_ended(number):
             return None
-        trial = self._trial(number)
-        ending = self._ending(number, outcome, reason)
-        trial.set_user_attr("outcome", ending.outcome.value)
-        trial.set_user_attr("reason", ending.reason)
-        if ending.objective is not None:
-            trial.set_user_attr("objective", ending.objective)
-        if ending.ended is not None:
-            trial.set_user_attr("ending", ending.ended)
+        trial, frozen = self._run(number).trial, self._frozen(number)
+        ending = self._ending(frozen, outcome, reason, cause)
+        for key, value in (
+            ("reason", ending.reason),
+            ("cause", ending.cause),
+            ("objective", ending.objective),
+            ("ending", ending.ended),
+            ("ended", ending.at),
+            (_OUTCOME, ending.outcome.value),
+        ):
+            if value is not None or key in frozen.user_attrs:  # of when it was cancelled
+                trial.set_user_attr(key, value)
+        self._outcomes[number - self.first] = ending.outcome
         self._running.pop(number, None)
-        if ending.outcome is Outcome.CANCELLED:
-            return ending
-        self._tell(trial, ending.outcome, ending.objective)
+        if ending.outcome is not Outcome.CANCELLED:
+            self._tell(trial, ending.outcome, ending.objective)
         return ending
+
+    def settle(self) -> None:
+        """End the trials whose last report decided so, but whose driver died before it said so."""
+        for number in self.resumable():
+            history = self._run(number).history
+            if not history or self.has_ended(number):
+                continue
+            stop = self._recorded_decision(number, history[-1].update).stop
+            if stop is not None:
+                self.finish(number, stop.outcome, stop.reason)
+
+    # --- reading ----------------------------------------------------------------------------------
 
     def unfinished(self) -> list[int]:
         """Trials that were asked for and have no outcome."""
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [t.number for t in trials if "outcome" not in t.user_attrs]
+        return [n for n in self.resumable() if not self.has_ended(n)]
 
     def outcomes(self) -> dict[int, Outcome]:
         """The outcome of every trial that has one."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {
-            t.number: Outcome(t.user_attrs["outcome"]) for t in trials if "outcome" in t.user_attrs
-        }
+        return {self.first + n: outcome for n, outcome in sorted(self._outcomes.items())}
+
+    def recorded(self) -> Iterator[RecordedTrial]:
+        """All trials, in the order of their numbers."""
+        for frozen in self._study.get_trials(deepcopy=False):
+            if not _is_half_asked(frozen):
+                yield self._recorded(frozen)
 
     def best(self, count: int) -> list[Assignment]:
         """The best completed trials, best first: no two that differ in nothing but their seed."""
@@ -216,10 +401,8 @@ class SweepStudy:
         sign = 1.0 if self.spec.objective.direction == "min" else -1.0
         found: dict[TrialConfig, Assignment] = {}
         for trial in sorted(trials, key=lambda t: (sign * t.user_attrs["objective"], t.number)):
-            attributes = trial.user_attrs
-            config = TrialConfig(**attributes["config"])
-            assignment = Assignment(trial.number, config, attributes["searched"])
-            found.setdefault(replace(config, seed=0), assignment)
+            assignment = self._assignment(trial)
+            found.setdefault(replace(assignment.config, seed=0), assignment)
         return list(found.values())[:count]
 
     def config(self, number: int) -> TrialConfig:
@@ -229,33 +412,86 @@ class SweepStudy:
             UnknownSweepError: the sweep has no such trial.
         """
         trials = self._study.get_trials(deepcopy=False)
-        if not 0 <= number < len(trials) or "config" not in trials[number].user_attrs:
+        index = number - self.first
+        if not 0 <= index < len(trials) or _is_half_asked(trials[index]):
             raise UnknownSweepError(
-                f"sweep '{self.spec.name}' has no trial {number}; it has {len(trials)}"
+                f"sweep '{self.spec.name}' has no trial {number}; "
+                f"it has {self.first + len(trials)}"
             )
-        return TrialConfig(**trials[number].user_attrs["config"])
+        return TrialConfig(**trials[index].user_attrs["config"])
 
-    def _next(self) -> tuple[int, bool]:
-        """The number of the trial to be asked for, and whether its point waits in the study."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [t.number for t in trials if t.state is TrialState.WAITING]
-        return (waiting[0], True) if waiting else (len(trials), False)
+    def _recorded(self, frozen: FrozenTrial) -> RecordedTrial:
+        attributes = frozen.user_attrs
+        reports = [_report(record) for record in reports_of(frozen)]
+        outcome = _outcome_of(frozen)
+        ending = None
+        if outcome is not None:
+            history = [signals for signals, _, _ in reports]
+            cause = attributes.get("cause")
+            ending = self._ending_of(
+                frozen,
+                history,
+                outcome,
+                attributes.get("reason", ""),
+                attributes.get("objective"),
+                at=attributes.get("ended", 0),
+                cause=Cause(cause) if cause else None,
+            )
+        return RecordedTrial(self._assignment(frozen), _started(frozen), reports, ending)
 
-    def _stop(self, trial: Trial, signals: Signals, verdict: Verdict) -> Stop | None:
+    def _assignment(self, frozen: FrozenTrial) -> Assignment:
+        attributes = frozen.user_attrs
+        reports = reports_of(frozen)
+        return Assignment(
+            number=self.first + frozen.number,
+            config=TrialConfig(**attributes["config"]),
+            searched=attributes["searched"],
+            confirms=attributes.get("confirms"),
+            told=reports[-1]["update"] if reports else 0,
+            launches=len(attributes.get(_LAUNCHES, [])) or 1,
+        )
+
+    def _recorded_decision(self, number: int, update: int) -> Decision:
+        """What followed from a report, when it was made."""
+        frozen = self._frozen(number)
+        record = next(r for r in reports_of(frozen) if r["update"] == update)
+        signals, verdict, _ = _report(record)
+        stopped = _stop_record(frozen, _STOPPED)
+        if stopped is not None and stopped.update == update:
+            return Decision(verdict, Stop.from_record(stopped))
+        return Decision(verdict, self._completion(signals))
+
+    # --- how trials end ---------------------------------------------------------------------------
+
+    def _stop(self, number: int, signals: Signals, verdict: Verdict) -> Stop | None:
         if signals.nonfinite is not None:  # nothing left to train, whatever the pruning rules
             return Stop.of(verdict)
         if self.spec.prune is not None:
-            frozen = self._frozen(trial.number)
-            stop = self._pruner.decide(self._study, frozen, verdict)
-            if stop is not None and not self._is_audited(trial.number):
+            stop = self._pruner.decide(self._study, self._frozen(number), verdict)
+            if stop is not None and not self._is_audited(number - self.first):
                 return stop
-            if stop is not None and _AUDITED not in frozen.user_attrs:
-                trial.set_user_attr(_AUDITED, asdict(stop.at(signals.update)))
+            if stop is not None:
+                self._audit(number, stop, signals.update)
+        return self._completion(signals)
+
+    def _completion(self, signals: Signals) -> Stop | None:
         full = signals.update >= self.spec.budget.updates
         return Stop(Outcome.COMPLETED, "the full budget") if full else None
 
+    def _audit(self, number: int, stop: Stop, update: int) -> None:
+        """Note what would have stopped a trial, the first time."""
+        running = self._run(number)
+        if not running.audited:
+            running.trial.set_user_attr(_AUDITED, asdict(stop.at(update)))
+            running.audited = True
+
+    def _is_audited(self, index: int) -> bool:
+        """Whether the trial belongs to the share that runs to the end, whatever the judge says."""
+        share = self.spec.prune.audit if self.spec.prune else 0.0
+        return derive_seed(self.spec.search.seed, index, "audit") < share * 2**31
+
     def _tell(self, trial: Trial, outcome: Outcome, objective: float | None) -> None:
-        if _CONSTRAINT not in self._frozen(trial.number).constraints:
+        if _CONSTRAINT not in self._storage.get_trial(trial._trial_id).constraints:
             trial.set_constraint(_CONSTRAINT, 1.0 if outcome in _AVOID else 0.0)
         state = _STATES[outcome]
         with warnings.catch_warnings():
@@ -266,58 +502,132 @@ class SweepStudy:
     def _complete_endings(self) -> None:
         """Tell Optuna of outcomes that a driver wrote just before it was killed."""
         for frozen in self._study.get_trials(states=(TrialState.RUNNING,)):
-            outcome = frozen.user_attrs.get("outcome", Outcome.CANCELLED)
-            if outcome != Outcome.CANCELLED:
+            outcome = _outcome_of(frozen)
+            if outcome not in (None, Outcome.CANCELLED):
                 objective = frozen.user_attrs.get("objective")
-                self._tell(self._trial(frozen.number), Outcome(outcome), objective)
+                self._tell(Trial(self._study, frozen._trial_id), outcome, objective)
 
-    def _is_audited(self, number: int) -> bool:
-        """Whether the trial belongs to the share that runs to the end, whatever the judge says."""
-        share = self.spec.prune.audit if self.spec.prune else 0.0
-        return derive_seed(self.spec.search.seed, number, "audit") < share * 2**31
-
-    def _ending(self, number: int, outcome: Outcome, reason: str) -> Ending:
-        frozen = self._frozen(number)
-        history = signals_of(frozen)
+    def _ending(
+        self, frozen: FrozenTrial, outcome: Outcome, reason: str, cause: Cause | None
+    ) -> Ending:
+        history = self._run(self.first + frozen.number).history
         objective = final_objective(history, self.spec.objective.metric)
         if outcome is Outcome.COMPLETED and objective is None:
-            outcome = Outcome.CRASHED
+            outcome, cause = Outcome.CRASHED, Cause.EXCEPTION
             reason = f"the objective {self.spec.objective.metric} was never defined"
-        started = frozen.datetime_start or datetime.now()
+        return self._ending_of(frozen, history, outcome, reason, objective, at=now(), cause=cause)
+
+    def _ending_of(
+        self,
+        frozen: FrozenTrial,
+        history: Sequence[Signals],
+        outcome: Outcome,
+        reason: str,
+        objective: float | None,
+        *,
+        at: int,
+        cause: Cause | None,
+    ) -> Ending:
         stop = _stop_record(frozen, _STOPPED)  # of another outcome, if the sweep was cancelled
         return Ending(
-            number=number,
+            number=self.first + frozen.number,
             outcome=outcome,
             reason=reason,
             objective=objective,
-            history=history,
+            history=list(history),
             stop=stop if stop is not None and stop.outcome is outcome else None,
             would_be=_stop_record(frozen, _AUDITED),
-            wall_seconds=(datetime.now() - started).total_seconds(),
-            ended=ended_with(outcome, history),
+            at=at,
+            cause=cause,
+            retries=_retries(frozen),
+            wall_seconds=_occupied(frozen, at),
+            ended=ended_with(outcome, list(history)),
         )
 
-    def _trial(self, number: int) -> Trial:
+    def _run(self, number: int) -> _Running:
         if number not in self._running:
-            self._running[number] = Trial(self._study, self._frozen(number)._trial_id)
+            frozen = self._frozen(number)
+            self._running[number] = _Running(
+                Trial(self._study, frozen._trial_id),
+                [Signals.from_dict(record) for record in reports_of(frozen)],
+                _AUDITED in frozen.user_attrs,
+            )
         return self._running[number]
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+        index = number - self.first
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+            self._study._study_id, index
+        )
+        return self._storage.get_trial(trial_id)
 
     @classmethod
-    def _find(cls, spec: SweepSpec) -> Study | None:
+    def _find(cls, place: Located) -> Study | None:
         """The study that has this name, whoever made it; makes nothing."""
-        name = spec.name + cls.SUFFIX
+        name = place.name + cls.SUFFIX
         try:
-            return optuna.load_study(study_name=name, storage=open_storage(spec, create=False))
+            return optuna.load_study(study_name=name, storage=open_storage(place, create=False))
         except (KeyError, FileNotFoundError):
             return None
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _report(record: dict[str, Any]) -> tuple[Signals, Verdict, int]:
+    verdict = Verdict(State(record["state"]), record["reason"])
+    return Signals.from_dict(record), verdict, record.get("at", 0)
+
+
+def _report_once(trial: Trial, value: float, update: int) -> None:
+    """A driver may have died between this and the rest of the report; then it is made again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The reported value is ignored")
+        trial.report(value, update)
+
+
+def _outcome_of(frozen: FrozenTrial) -> Outcome | None:
+    found = frozen.user_attrs.get(_OUTCOME)
+    return None if found is None else Outcome(found)
+
+
+def _is_half_asked(frozen: FrozenTrial) -> bool:
+    """Whether a driver died, or lost its storage, before it had said what the trial is."""
+    return "config" not in frozen.user_attrs
+
+
+def _faults_of(frozen: FrozenTrial) -> list[Fault]:
+    return [Fault.from_dict(values) for values in frozen.user_attrs.get(_FAULTS, [])]
+
+
+def _retries(frozen: FrozenTrial) -> int:
+    faults = _faults_of(frozen)
+    return sum(may_go_on(faults[: i + 1]) for i in range(len(faults)))
 
 
 def _stop_record(frozen: FrozenTrial, attribute: str) -> StopRecord | None:
     found = frozen.user_attrs.get(attribute)
     return None if found is None else StopRecord.from_dict(found)
+
+
+def _started(frozen: FrozenTrial) -> int:
+    launches = frozen.user_attrs.get(_LAUNCHES, [])
+    return int(launches[0]) if launches else 0
+
+
+def _occupied(frozen: FrozenTrial, end: int) -> float:
+    """Seconds that a trial held its resources: up to its last report before each break."""
+    launches = frozen.user_attrs.get(_LAUNCHES, [])
+    reports = [record.get("at", 0) for record in reports_of(frozen)]
+    total = 0
+    for start, following in zip(launches, [*launches[1:], None], strict=True):
+        if following is None:
+            total += max(0, end - start)
+        else:
+            total += max((at - start for at in reports if start <= at < following), default=0)
+    return total / 1000.0
 
 
 def _is_half_made(study: Study) -> bool:
@@ -328,6 +638,7 @@ def _is_half_made(study: Study) -> bool:
 
 def _taken(spec: SweepSpec) -> NameTakenError:
     return NameTakenError(
-        f"a sweep named '{spec.name}' exists in {study_location(spec)}; give this one "
-        f"another name with --name, or see that one with: ganray summary {spec.name}"
+        f"a sweep named '{spec.name}' exists in {study_location(spec)}; give this one another name "
+        f"with --name, go on with that one with `ganray resume {spec.name}`, or see it with "
+        f"`ganray summary {spec.name}`"
     )

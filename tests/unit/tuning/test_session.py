@@ -16,6 +16,7 @@ from torch import nn
 
 from ganray.data.dataset import Dataset, Samples
 from ganray.data.gaussians import ring
+from ganray.errors import CheckpointError
 from ganray.gan.checkpoint import load, load_generator
 from ganray.metrics.registry import METRICS, evaluate
 from ganray.spec.models import SweepSpec
@@ -180,7 +181,8 @@ def test_best_report_is_kept_as_it_was(
         assert session.best is not None
         assert session.best.update == 10 * (expected + 1)
         checkpoint, picture = seen[expected]
-        assert equal(load(session.best.checkpoint()), load(checkpoint))
+        trained = {k: v for k, v in load(checkpoint).items() if k != "session"}
+        assert equal(load(session.best.checkpoint()), trained)
         assert session.picture(session.best.samples) == picture
 
 
@@ -317,3 +319,39 @@ def test_number_of_threads_is_what_the_sweep_gives_a_trial(
 ) -> None:
     bench(small_spec(tmp_path, resources={"cpu": cpu}), dataset)
     assert torch.get_num_threads() == threads
+
+
+def test_session_that_goes_on_reports_what_one_without_a_break_does(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    spec = small_spec(tmp_path, measure={"metrics": []})
+    config = replace(CONFIG, ema=0.9, penalty="lecam", lr_schedule="linear", g_lr=1e-2)
+    whole = Session(bench(spec, dataset), config)
+    expected = all_reports(whole)
+    for breaks in ((1,), (4,), (3, 7), (9,)):
+        session, reports = Session(bench(spec, dataset), config), []
+        for index in range(spec.budget.reports):
+            if index in breaks:
+                content, session = session.checkpoint(), Session(bench(spec, dataset), config)
+                session.restore(content)
+            reports.append(replace(session.next_report(), **TIMES))
+        assert reports == expected
+        assert [s.update for s in session.history] == [s.update for s in expected]
+        assert whole.best is not None
+        assert session.best is not None
+        assert (session.best.update, session.best.value) == (whole.best.update, whole.best.value)
+        assert session.picture() == whole.picture()
+
+
+def test_session_goes_on_from_its_own_checkpoints_only(tmp_path: Path, dataset: Dataset) -> None:
+    spec = small_spec(tmp_path)
+    session = Session(bench(spec, dataset), CONFIG)
+    session.next_report()
+    other = Session(bench(spec, dataset), replace(CONFIG, seed=4))
+    with pytest.raises(CheckpointError, match="not one that this trial could go on from"):
+        other.restore(session.checkpoint())
+    assert session.best is not None
+    with pytest.raises(CheckpointError, match="not one that this trial could go on from"):
+        session.restore(session.best.checkpoint())
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        session.restore(session.checkpoint()[:100])

@@ -1,0 +1,73 @@
+"""What may be different when a recorded sweep goes on: how much it may use, not what it is."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ganray.errors import SpecError
+from ganray.spec.load import parse_sweep
+from ganray.spec.models import SweepSpec
+from ganray.spec.overrides import apply_overrides
+
+# by dotted path, or the beginning of one
+ADJUSTABLE = (
+    "description",
+    "search.trials",
+    "search.concurrency",
+    "budget.hours",
+    "budget.failures",
+    "budget.silence_minutes",
+    "resources.",
+    "tracking.",
+)
+
+
+def changed(spec: SweepSpec, settings: Sequence[str], *, asked: int, confirming: bool) -> SweepSpec:
+    """A recorded sweep with settings laid over it.
+
+    Args:
+        spec: as it was recorded.
+        settings: in the words of `--set`.
+        asked: trials that it has asked for.
+        confirming: whether it has begun to confirm its best.
+
+    Raises:
+        SpecError: a setting is wrong, or would make it another sweep.
+    """
+    before = json.loads(spec.to_json())
+    raw = json.loads(spec.to_json())
+    apply_overrides(raw, settings)
+    found = parse_sweep(raw)
+    problems = [
+        f"{path}: a sweep that goes on keeps it; adjustable are {', '.join(_adjustable())}"
+        for path in _different(before, raw)
+        if not path.startswith(ADJUSTABLE)
+    ]
+    problems += _problems_of_size(spec, found, asked, confirming)
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _adjustable() -> list[str]:
+    return [f"{path}*" if path.endswith(".") else path for path in ADJUSTABLE]
+
+
+def _problems_of_size(
+    spec: SweepSpec, found: SweepSpec, asked: int, confirming: bool
+) -> Iterator[str]:
+    trials = found.search.trials
+    if trials < asked:
+        yield f"search.trials: must be at least {asked}, which were asked for; got {trials}"
+    if trials != spec.search.trials and confirming:
+        yield "search.trials: the sweep has begun to confirm the best of its trials"
+
+
+def _different(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """The dotted paths at which two sweeps differ."""
+    if isinstance(before, dict) or isinstance(after, dict):
+        before, after = before or {}, after or {}
+        for key in sorted(before.keys() | after.keys()):
+            yield from _different(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+    elif before != after:
+        yield path

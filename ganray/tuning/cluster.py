@@ -1,0 +1,96 @@
+"""The Ray cluster: joining or starting one, what it has, and how many trials it takes."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import ray
+
+from ganray.errors import ResourceError
+from ganray.spec.models import SweepSpec
+
+LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "12",  # that a worker has to save its trial when all is stopped
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the roster limits them
+    "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
+}
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Be part of a Ray cluster: of the one that this process belongs to, or of a local one."""
+    for key, value in _SETTINGS.items():
+        os.environ.setdefault(key, value)
+    # what goes wrong in a trial is its outcome, told by the recorders
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_resources() -> dict[str, float]:
+    """All CPUs and GPUs of the cluster, taken or not."""
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
+def trial_resources(spec: SweepSpec) -> dict[str, float]:
+    """What one trial takes of the cluster, with `auto` decided.
+
+    Raises:
+        ResourceError: the cluster has no such thing.
+    """
+    cluster = cluster_resources()
+    cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
+    if spec.resources.gpu == "auto":
+        # as many trials a GPU as there are CPUs for, so that neither waits
+        slots = cpus / spec.resources.cpu
+        gpu = min(1.0, gpus / slots) if gpus and slots else 0.0
+    else:
+        gpu = spec.resources.gpu
+    limit = spec.resources.max_gpus
+    if limit is not None and gpu > limit:
+        raise ResourceError(
+            f"resources.max_gpus: {limit:g} is less than the {gpu:g} GPUs that a trial takes"
+        )
+    if gpu > gpus:
+        raise ResourceError(f"resources.gpu: a trial asks for {gpu:g} GPUs; there are {gpus:g}")
+    if spec.resources.cpu > cpus:
+        raise ResourceError(
+            f"resources.cpu: a trial asks for {spec.resources.cpu:g} CPUs; there are {cpus:g}"
+        )
+    return {"CPU": spec.resources.cpu, "GPU": gpu}
+
+
+def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], int]:
+    """How many trials of a sweep may run at a time, whenever it is called.
+
+    With `search.concurrency: auto` as many as the cluster can hold, which changes as nodes come and
+    go. Of several sweeps the one that was first keeps what it has, and later ones get what is left.
+    """
+    limit = spec.resources.max_gpus
+    by_gpus = int(limit / resources["GPU"] + 1e-9) if limit and resources["GPU"] else None
+    if spec.search.concurrency != "auto":
+        fixed = min(spec.search.concurrency, by_gpus or spec.search.concurrency)
+        return lambda: fixed
+    held = (0.0, 0)  # when it was looked up, and what was found
+
+    def fitting() -> int:
+        nonlocal held
+        if not held[1] or time.monotonic() - held[0] > LOOK_AGAIN:
+            cluster = cluster_resources()
+            fits = [cluster.get(kind, 0.0) / need for kind, need in resources.items() if need]
+            held = (time.monotonic(), max(1, int(min(fits))))
+        return min(held[1], by_gpus or held[1])
+
+    return fitting

@@ -1,0 +1,131 @@
+"""Which trial is to run next, and what becomes of one that failed: no Ray needed."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+
+from ganray.tracking.recorder import Recorder, TrialRecord
+from ganray.trial import Cause, Ending, Outcome
+from ganray.tuning.places import trial_location
+from ganray.tuning.study import Assignment, SweepStudy
+
+
+class SweepLimits:
+    """When a sweep ends early: its hours are over, or too many trials crashed.
+
+    Args:
+        hours: that are left; None for no limit.
+        failures: crashed trials that the sweep takes.
+        crashed: those of earlier starts.
+    """
+
+    def __init__(self, hours: float | None, failures: int, crashed: int = 0) -> None:
+        self._ends = time.monotonic() + hours * 3600.0 if hours is not None else float("inf")
+        self._failures = failures
+        self.crashed = crashed
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether running trials have to stop."""
+        return time.monotonic() >= self._ends
+
+    @property
+    def reason(self) -> str | None:
+        """Why no further trial is to be started, or None."""
+        if self.out_of_time:
+            return "the sweep's hours are over"
+        if self.crashed > self._failures:
+            return f"{self.crashed} trials crashed, more than budget.failures {self._failures}"
+        return None
+
+
+class Roster:
+    """The trials of one study that are running, wait to go on, or are still to be asked for.
+
+    Args:
+        study: the record; it hears of everything first.
+        recorders: who hears of it then.
+        limits: when no more trials are started.
+        capacity: how many trials may run at the moment.
+        again: trials to take up first: those that an earlier start left unfinished.
+    """
+
+    def __init__(
+        self,
+        study: SweepStudy,
+        recorders: Sequence[Recorder],
+        limits: SweepLimits,
+        capacity: Callable[[], int],
+        again: Iterable[int] = (),
+    ) -> None:
+        self.study = study
+        self.recorders = recorders
+        self.limits = limits
+        self._capacity = capacity
+        self._again = deque(again)
+        self._running: set[int] = set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `next` will never give a trial any more."""
+        if self.limits.reason is not None:
+            return True
+        waiting = self._again or not self.study.is_all_asked
+        return not waiting and not self._running  # what runs may fail and go on
+
+    def next(self) -> Assignment | None:
+        """The trial to start now, of which recorders are told; None if there is none for now."""
+        if self.limits.reason is not None or len(self._running) >= self._capacity():
+            return None
+        if self._again:
+            assignment = self.study.ask_again(self._again.popleft())
+        else:
+            asked = self.study.ask()
+            if asked is None:
+                return None
+            assignment = asked
+        self._running.add(assignment.number)
+        record = trial_record(self.study, assignment)
+        for recorder in self.recorders:
+            recorder.start_trial(record)
+        return assignment
+
+    def fail(self, number: int, error: BaseException) -> Ending | None:
+        """A trial's actor gave an error: the trial goes on later, or has crashed."""
+        self._running.discard(number)
+        if self.study.has_ended(number):
+            return None
+        fault = self.study.record_fault(number, error)
+        if fault is None:
+            self._again.append(number)
+            return None
+        return self.finish(number, Outcome.CRASHED, fault.reason, fault.cause)
+
+    def finish(
+        self, number: int, outcome: Outcome, reason: str, cause: Cause | None = None
+    ) -> Ending | None:
+        """Record how a trial ended, and tell of it; None if it had ended before."""
+        self._running.discard(number)
+        ending = self.study.finish(number, outcome, reason, cause)
+        if ending is not None:
+            self.limits.crashed += ending.outcome is Outcome.CRASHED
+            for recorder in self.recorders:
+                recorder.end_trial(ending)
+        return ending
+
+    def cancel_unfinished(self, reason: str) -> None:
+        """Give every trial that has no outcome the outcome cancelled."""
+        for number in self.study.unfinished():
+            self.finish(number, Outcome.CANCELLED, reason)
+
+
+def trial_record(study: SweepStudy, assignment: Assignment) -> TrialRecord:
+    """What recorders are told of a trial that starts."""
+    return TrialRecord(
+        number=assignment.number,
+        params=asdict(assignment.config),
+        searched=assignment.searched,
+        files=trial_location(study.spec, assignment.number),
+        confirms=assignment.confirms,
+    )
