@@ -64,10 +64,10 @@ def _problems_of_size(
 
 
 def _different(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """The dotted paths at which two sweeps differ."""
-    if isinstance(before, dict) or isinstance(after, dict):
-        before, after = before or {}, after or {}
-        for key in sorted(before.keys() | after.keys()):
-            yield from _different(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+    """The dotted paths at which two sweeps differ; a part that is left out is empty."""
+    old, new = ({} if part is None else part for part in (before, after))
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _different(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif before != after:
         yield path

@@ -141,7 +141,7 @@ class _Sweep:
             spec: what it goes on by, if it was recorded before; None: it is new.
         """
         interrupted = True
-        with Lease.acquired(self._study.record) as lease, _interruptible(lease):
+        with _leased(self._study) as lease, _interruptible():
             try:
                 with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first, this the next
                     self._go(spec)
@@ -261,9 +261,28 @@ def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interruptible(lease: Lease) -> Iterator[None]:
-    """SIGTERM, and the loss of the lease to another driver, end a sweep as Ctrl-C does."""
-    lease.on_lost(lambda: os.kill(os.getpid(), signal.SIGINT))
+def _leased(study: SweepStudy) -> Iterator[Lease]:
+    """Be the sweep's only driver; who loses the lease to another one ends as by Ctrl-C."""
+    lease = Lease.acquire(study.record)
+    over = threading.Event()
+
+    def interrupt() -> None:
+        while not over.is_set():
+            if lease.lost.wait(1.0):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    threading.Thread(target=interrupt, name="ganray-lease", daemon=True).start()
+    try:
+        yield lease
+    finally:
+        over.set()
+        lease.release()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a sweep as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,0 +1,118 @@
+"""Which trial is next, and what becomes of one that fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from ganray.tracking.recorder import MemoryRecorder
+from ganray.trial import Cause, Outcome
+from ganray.tuning.roster import Roster, SweepLimits
+from ganray.tuning.study import SweepStudy
+from tests.conftest import signals_at, small_spec
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> SweepStudy:
+    return SweepStudy.create(small_spec(tmp_path, prune=None))
+
+
+def roster_of(
+    study: SweepStudy, capacity: Callable[[], int] = lambda: 2, failures: int = 5
+) -> tuple[Roster, MemoryRecorder]:
+    memory = MemoryRecorder()
+    return Roster(study, [memory], SweepLimits(None, failures), capacity), memory
+
+
+def numbers(roster: Roster, count: int) -> list[int | None]:
+    asked = [roster.next() for _ in range(count)]
+    return [None if a is None else a.number for a in asked]
+
+
+def complete(roster: Roster, number: int) -> None:
+    roster.study.report(number, signals_at(100, distance=0.1))
+    roster.finish(number, Outcome.COMPLETED, "")
+
+
+def test_no_more_trials_run_than_there_is_room_for(study: SweepStudy) -> None:
+    room = [2]
+    roster, memory = roster_of(study, lambda: room[0])
+    assert numbers(roster, 3) == [0, 1, None]
+    complete(roster, 0)
+    assert numbers(roster, 2) == [2, None]
+    room[0] = 3  # a node has joined
+    assert numbers(roster, 2) == [3, None]
+    assert list(memory.trials) == [0, 1, 2, 3]
+    assert not roster.is_done  # what runs may fail
+    for number in (1, 2, 3):
+        complete(roster, number)
+    assert roster.is_done
+
+
+def test_trial_that_lost_its_process_comes_before_new_ones(study: SweepStudy) -> None:
+    roster, memory = roster_of(study)
+    assert numbers(roster, 2) == [0, 1]
+    assert roster.fail(0, ActorDiedError()) is None
+    assert numbers(roster, 2) == [0, None]
+    assert memory.endings == {}
+
+
+def test_last_trial_that_fails_keeps_the_sweep_open(study: SweepStudy) -> None:
+    roster, _ = roster_of(study, lambda: 4)
+    assert numbers(roster, 5) == [0, 1, 2, 3, None]
+    for number in (0, 1, 2):
+        complete(roster, number)
+    roster.fail(3, ActorDiedError())
+    assert not roster.is_done
+    assert numbers(roster, 1) == [3]
+    complete(roster, 3)
+    assert roster.is_done
+
+
+def test_own_error_of_a_trial_is_its_end_and_counts(study: SweepStudy) -> None:
+    roster, memory = roster_of(study, failures=0)
+    numbers(roster, 2)
+    ending = roster.fail(0, ValueError("batch of 9"))
+    assert ending is not None
+    assert (ending.outcome, ending.cause, ending.reason, ending.retries) == (
+        Outcome.CRASHED,
+        Cause.EXCEPTION,
+        "ValueError: batch of 9",
+        0,
+    )
+    assert memory.endings[0] == ending
+    assert roster.limits.reason == "1 trials crashed, more than budget.failures 0"
+    assert roster.is_done
+    assert numbers(roster, 1) == [None]
+
+
+def test_process_that_keeps_dying_is_a_crash_with_its_retries(study: SweepStudy) -> None:
+    roster, memory = roster_of(study, lambda: 1)
+    for _ in range(4):
+        assert numbers(roster, 1) == [0]
+        roster.fail(0, ActorDiedError())
+    ending = memory.endings[0]
+    assert (ending.outcome, ending.cause) == (Outcome.CRASHED, Cause.PROCESS_DIED)
+    assert ending.retries == 3
+    assert numbers(roster, 1) == [1]
+
+
+def test_error_after_the_end_changes_nothing(study: SweepStudy) -> None:
+    roster, memory = roster_of(study)
+    numbers(roster, 1)
+    complete(roster, 0)
+    assert roster.fail(0, ValueError("late")) is None
+    assert memory.endings[0].outcome is Outcome.COMPLETED
+
+
+def test_sweep_that_goes_on_takes_up_what_was_left_first(tmp_path: Path, study: SweepStudy) -> None:
+    roster, _ = roster_of(study)
+    numbers(roster, 2)
+    roster.cancel_unfinished("stopped")
+    again = SweepStudy.load(study.spec)
+    assert again.resumable() == [0, 1]
+    memory = MemoryRecorder()
+    roster = Roster(again, [memory], SweepLimits(None, 5), lambda: 3, again.resumable())
+    assert numbers(roster, 4) == [0, 1, 2, None]
+    assert again.outcomes() == {}
