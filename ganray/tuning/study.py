@@ -28,9 +28,10 @@ from ganray.trial import (
     derive_seed,
 )
 from ganray.tuning.objective import final_objective
-from ganray.tuning.places import open_storage, study_location
+from ganray.tuning.places import study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, signals_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
+from ganray.tuning.storage import open_storage
 
 _CONSTRAINT = "dead"  # > 0: the region is to be avoided
 _AVOID = {Outcome.COLLAPSED, Outcome.DIVERGED}
