@@ -9,6 +9,8 @@ GanrayError
 ├── CheckpointError      a checkpoint cannot be read or used as asked (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
+├── SweepRunningError    a driver runs that sweep right now (exit code 2)
+├── StorageError         the study's storage failed for longer than one waits (exit code 1)
 └── TrackingError        the tracking store cannot be read or added to (exit code 1)
 
 A trial that diverges, crashes or is stopped raises none of these: how a trial ends is a result,
@@ -81,6 +83,16 @@ class OutputError(GanrayError):
     """A result cannot be written where it should go."""
 
     exit_code = 2
+
+
+class SweepRunningError(GanrayError):
+    """A driver runs that sweep right now: a second one would spoil its record."""
+
+    exit_code = 2
+
+
+class StorageError(GanrayError):
+    """The study's storage failed, in a way that may pass, for longer than one waits for it."""
 
 
 class TrackingError(GanrayError):

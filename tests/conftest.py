@@ -5,11 +5,13 @@ import io
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,7 @@ from ganray.trial import (
 
 if TYPE_CHECKING:
     from ganray.tuning.replay.histories import History
+    from tests.servers import PostgresServer
 
 # the same examples everywhere, so that a failure on one machine is a failure on every machine
 settings.register_profile("ganray", deadline=None, derandomize=True, max_examples=50)
@@ -342,3 +345,27 @@ def digit_files(enlarged, tmp_path_factory) -> Path:
             folder / f"{name}-00000-of-00001.parquet", pictures, label=labels[rows].tolist()
         )
     return folder
+
+
+# --- servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    """A PostgreSQL with a password; whoever stops it starts it again."""
+    from tests.servers import PostgresServer
+
+    # not under pytest's own folder, which only its user may enter
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def database(postgres: "PostgresServer") -> str:
+    """The URL of an empty database, with the password in it."""
+    return postgres.make_database(f"test_{uuid4().hex}")

@@ -1,4 +1,4 @@
-"""Where a sweep keeps what: the study's storage, and the files of its trials."""
+"""Where a sweep keeps what: its study, and the files of its trials."""
 
 import contextlib
 import re
@@ -8,10 +8,6 @@ from typing import Protocol
 
 import pyarrow
 import pyarrow.fs
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from ganray.errors import ResourceError
 from ganray.spec.models import Storage
@@ -82,31 +78,6 @@ def study_location(sweep: Located) -> str:
         return place
     path = Path(place).expanduser().absolute()
     return str(path if path.suffix in (".journal", ".log") else path / f"{sweep.name}.journal")
-
-
-def open_storage(sweep: Located, *, create: bool) -> BaseStorage:
-    """The Optuna storage of the study.
-
-    Raises:
-        FileNotFoundError: the journal is not there, and `create` is False.
-        ResourceError: the database cannot be opened, or its driver is not installed.
-    """
-    place = study_location(sweep)
-    if _is_url(place):
-        try:
-            return RDBStorage(place)
-        except ImportError as error:
-            raise ResourceError(f"the study's database needs a driver: {error}") from None
-        except SQLAlchemyError as error:
-            shown = make_url(place).render_as_string(hide_password=True)
-            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise ResourceError(f"the study's storage {shown} cannot be opened: {cause}") from None
-    path = Path(place)
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.exists():
-        raise FileNotFoundError(path)
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def write_file(folder: str, name: str, content: bytes) -> str:

@@ -34,9 +34,10 @@ from ganray.trial import (
 )
 from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
-from ganray.tuning.places import Located, open_storage, study_location
+from ganray.tuning.places import Located, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, reports_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
+from ganray.tuning.storage import open_storage
 
 _CONSTRAINT = "dead"  # > 0: the region is to be avoided
 _AVOID = {Outcome.COLLAPSED, Outcome.DIVERGED}

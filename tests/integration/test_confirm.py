@@ -19,8 +19,8 @@ from ganray.trial import Outcome, Signals, Verdict
 from ganray.tuning import driver
 from ganray.tuning.confirm import find_config
 from ganray.tuning.driver import SweepResult, run_sweep
-from ganray.tuning.places import open_storage
 from ganray.tuning.ray_hooks import SweepLimits
+from ganray.tuning.storage import open_storage
 from tests.integration.conftest import make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]

@@ -16,8 +16,8 @@ from ganray.health.rules import HealthRules
 from ganray.spec.models import SweepSpec
 from ganray.trial import Outcome, State
 from ganray.tuning.confirm import ConfirmStudy, find_config, fresh_seeds
-from ganray.tuning.places import open_storage
 from ganray.tuning.pruner import Stop
+from ganray.tuning.storage import open_storage
 from ganray.tuning.study import Assignment, SweepStudy
 from tests.conftest import signals_at, small_spec
 

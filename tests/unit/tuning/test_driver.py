@@ -15,8 +15,8 @@ from ganray.trial import Outcome
 from ganray.tuning import driver
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
-from ganray.tuning.places import open_storage
 from ganray.tuning.ray_hooks import SweepLimits
+from ganray.tuning.storage import open_storage
 from ganray.tuning.study import SweepStudy
 from tests.conftest import signals_at, small_spec
 

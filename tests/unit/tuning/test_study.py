@@ -17,8 +17,8 @@ from ganray.health.judge import judge
 from ganray.health.rules import HealthRules
 from ganray.spec.models import SweepSpec
 from ganray.trial import LOG_2, Ending, Outcome, State, StopRecord
-from ganray.tuning.places import open_storage
 from ganray.tuning.pruner import Stop, signals_of
+from ganray.tuning.storage import open_storage
 from ganray.tuning.study import Assignment, Decision, SweepStudy
 from tests.conftest import signals_at, small_spec
 

@@ -1,0 +1,272 @@
+"""Who drives a study now: one driver at a time, told apart from those that died."""
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from optuna.study import Study
+
+from ganray.errors import StorageError, SweepRunningError
+
+INTERVAL = 15.0  # seconds between two beats
+WATCH = 45.0  # seconds without a beat after which a driver on another machine is dead
+_PREFIX = "lease:"  # of a study's attributes, one for each driver that it ever had
+
+_log = logging.getLogger("ganray.tuning")
+_held: set[str] = set()  # tokens of this process
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A driver of a study, as it last told of itself."""
+
+    token: str
+    generation: int  # one more than that of whoever held the lease before
+    host: str
+    machine: str  # processes of equal machines see each other's process ids
+    pid: int
+    process_start: str  # tells a process from a later one of the same id
+    since: int  # ms since 1970, by the holder's clock
+    at: int  # of the last beat, alike
+    beats: int = 0
+    job: str | None = None  # the Ray job that it runs in
+    released: bool = False
+
+    def __str__(self) -> str:
+        job = f", Ray job {self.job}" if self.job else ""
+        return f"process {self.pid} on {self.host}{job}, since {_utc(self.since)}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its process is one of those that can be seen from this one."""
+        return self.machine == _machine()
+
+    def is_alive(self, study: Study, watch: float = WATCH) -> bool:
+        """Whether it still drives the study.
+
+        On this machine its process tells; on another one its beats do, and to see them takes up
+        to `watch` seconds. Clocks of two machines are not compared.
+        """
+        if self.released:
+            return False
+        if not self.is_here:
+            return self.wait_for_beat(study, watch)
+        if self.pid == os.getpid():
+            return self.token in _held
+        return _process_start(self.pid) == self.process_start
+
+    def wait_for_beat(self, study: Study, watch: float = WATCH) -> bool:
+        """Whether it beats within some seconds; False as soon as it releases the lease."""
+        ends = time.monotonic() + watch
+        while True:
+            found = _entries(study).get(self.token)
+            if found is None or found.released:
+                return False
+            if found.beats != self.beats:
+                return True
+            if time.monotonic() >= ends:
+                return False
+            time.sleep(min(1.0, watch / 10.0))
+
+
+class Lease:
+    """The right to drive a study, kept alive by a thread of its own until it is released.
+
+    The study holds an attribute for each of its drivers, which that driver alone writes. To
+    acquire, a driver writes its own first and then looks for others: of two that come at the same
+    time, at least one sees the other and withdraws. A later holder has a higher generation; a
+    driver that was suspended, and taken for dead, finds one at its next beat and has lost.
+    """
+
+    def __init__(self, study: Study, holder: Holder, interval: float) -> None:
+        self.lost = threading.Event()  # set when another driver took over: stop, write nothing
+        self.holder = holder
+        self._study = study
+        self._interval = interval
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+        _held.add(holder.token)
+        self._thread.start()
+
+    @classmethod
+    def acquire(
+        cls,
+        study: Study,
+        *,
+        job: str | None = None,
+        interval: float = INTERVAL,
+        watch: float = WATCH,
+    ) -> Self:
+        """Become the study's driver.
+
+        Args:
+            study: whose attributes hold the lease.
+            job: the Ray job that this process runs in.
+            interval: seconds between two beats.
+            watch: seconds to wait for a beat of a holder on another machine; three intervals or
+                more.
+
+        Raises:
+            SweepRunningError: another process drives it.
+        """
+        while True:
+            before = _entries(study)
+            for other in _holders(before):
+                _refuse_alive(study, other, watch)
+            mine = _this_process(_generation(before) + 1, job)
+            _write(study, mine)
+            if not _has_rival(_entries(study), mine, before):
+                return cls(study, mine, interval)
+            _write(study, replace(mine, released=True))
+            time.sleep(random.uniform(0.1, 1.0))  # not in step with it
+
+    def release(self) -> None:
+        """Let another driver have the study; harmless when it was lost or released before."""
+        self._ended.set()
+        _held.discard(self.holder.token)
+        with self._writing:
+            if self.holder.released or self.lost.is_set():
+                return
+            self.holder = replace(self.holder, released=True)
+            try:
+                _write(self._study, self.holder)
+            except StorageError as error:  # the end of this process releases it, too
+                _log.warning("the lease of sweep '%s' stays: %s", self._study.study_name, error)
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(self._interval) and not self.lost.is_set():
+            try:
+                self._beat()
+            except Exception as error:  # the next beat may succeed, and the sweep goes on
+                _log.warning("no beat of sweep '%s': %s", self._study.study_name, error)
+
+    def _beat(self) -> None:
+        with self._writing:
+            if self._ended.is_set():
+                return
+            if self._is_lost():
+                _held.discard(self.holder.token)
+                self.lost.set()
+                return
+            self.holder = replace(self.holder, beats=self.holder.beats + 1, at=_now())
+            _write(self._study, self.holder)
+
+    def _is_lost(self) -> bool:
+        try:
+            return _generation(_entries(self._study)) > self.holder.generation
+        except KeyError:  # there is no such study any more
+            return True
+
+
+def holder(study: Study) -> Holder | None:
+    """Who has the lease of a study, dead or alive; None if it was released, or never taken."""
+    return max(_holders(_entries(study)), key=lambda each: each.beats, default=None)
+
+
+def _entries(study: Study) -> dict[str, Holder]:
+    """What each driver of the study told of itself, by its token."""
+    attributes = study.user_attrs.items()
+    found = [Holder(**value) for key, value in attributes if key.startswith(_PREFIX)]
+    return {each.token: each for each in found}
+
+
+def _generation(entries: dict[str, Holder]) -> int:
+    return max((each.generation for each in entries.values()), default=0)
+
+
+def _holders(entries: dict[str, Holder]) -> list[Holder]:
+    """Who may have the lease: more than one, if one was killed while it tried to get it."""
+    last = _generation(entries)
+    return [each for each in entries.values() if each.generation == last and not each.released]
+
+
+def _write(study: Study, mine: Holder) -> None:
+    study.set_user_attr(_PREFIX + mine.token, asdict(mine))
+
+
+def _refuse_alive(study: Study, other: Holder, watch: float) -> None:
+    if not other.is_here:
+        _log.warning(
+            "sweep '%s' was run by %s: looking for %.0f s whether it still is",
+            study.study_name,
+            other,
+            watch,
+        )
+    if other.is_alive(study, watch):
+        raise _running(study, other)
+
+
+def _has_rival(entries: dict[str, Holder], mine: Holder, before: dict[str, Holder]) -> bool:
+    """Whether another driver came, or came back to life, since the entries were read before."""
+    others = [each for each in entries.values() if each.token != mine.token]
+    came = any(
+        other.generation > mine.generation
+        or (other.generation == mine.generation and not other.released)
+        for other in others
+    )
+    beats = {each.token: each.beats for each in _holders(before)}
+    woke = any(other.beats != beats.get(other.token, other.beats) for other in others)
+    return came or woke
+
+
+def _running(study: Study, other: Holder) -> SweepRunningError:
+    way = f"ganray stop {study.study_name}" if other.job else f"kill {other.pid}"
+    return SweepRunningError(
+        f"sweep '{study.study_name}' is run by {other}; "
+        f"wait until it has ended, or stop it there with Ctrl-C or: {way}"
+    )
+
+
+def _this_process(generation: int, job: str | None) -> Holder:
+    now, pid = _now(), os.getpid()
+    return Holder(
+        token=uuid4().hex,
+        generation=generation,
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=pid,
+        process_start=_process_start(pid) or "",
+        since=now,
+        at=now,
+        job=job,
+    )
+
+
+@cache
+def _machine() -> str:
+    """What processes of this one's user share that see each other: host, boot, and namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux: equal to no other, so that beats tell who is alive
+        return uuid4().hex
+    return f"{socket.gethostname()}/{boot}/{namespace}/{os.getuid()}"
+
+
+def _process_start(pid: int) -> str | None:
+    """When a process of this machine started, in ticks of its clock; None if it is dead."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = state.rpartition(")")[2].split()  # from the third on: see proc_pid_stat(5)
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def _now() -> int:
+    """ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _utc(at: int) -> str:
+    return datetime.fromtimestamp(at / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

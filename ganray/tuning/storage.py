@@ -1,0 +1,99 @@
+"""The Optuna storage of a study, opened such that a sweep outlives its faults."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+from ganray.errors import ResourceError, StorageError
+from ganray.tuning.journal import JournalFile
+from ganray.tuning.patience import PATIENCE, Patience, cause, is_passing, without_password
+from ganray.tuning.patient_storage import PatientStorage
+from ganray.tuning.places import Located, study_location
+
+# A host that is cut off sends no word of it: without these, a call waits for it for hours.
+_LIBPQ_TIMEOUTS = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 15,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+_LIBPQ_DRIVERS = {"psycopg", "psycopg2"}
+_TRIES = 5  # of processes that make the tables of one database at the same time
+
+
+def open_storage(
+    sweep: Located, *, create: bool, patience: float = PATIENCE, opening: float = 0.0
+) -> PatientStorage:
+    """The Optuna storage of the study.
+
+    Args:
+        sweep: whose study it is.
+        create: whether to make a journal that is not there.
+        patience: seconds that a call goes on trying when the storage fails in passing.
+        opening: the same of opening it; none by default, because a wrong address looks as a
+            database that is away.
+
+    Raises:
+        FileNotFoundError: the journal is not there, and `create` is False.
+        ResourceError: the storage cannot be opened, or its driver is not installed.
+    """
+    place = study_location(sweep)
+    is_database = "://" in place
+    make = partial(_open_database, place) if is_database else partial(_open_journal, place, create)
+    try:
+        storage = _open(make, opening)
+    except FileNotFoundError:
+        raise
+    except ImportError as error:
+        raise ResourceError(f"the study's database needs a driver: {error}") from None
+    except (SQLAlchemyError, StorageInternalError, StorageError, OSError) as error:
+        raise ResourceError(
+            f"the study's storage {without_password(place)} cannot be opened: {cause(error)}"
+        ) from None
+    return PatientStorage(storage, patience)
+
+
+def _open(make: Callable[[], BaseStorage], patience: float) -> BaseStorage:
+    try:
+        return make()
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        if not patience or not is_passing(error):
+            raise
+        return Patience(patience).repeat(make, error)
+
+
+def _open_journal(place: str, create: bool) -> BaseStorage:
+    path = Path(place)
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise FileNotFoundError(path)
+    return JournalStorage(JournalFile(place))
+
+
+def _open_database(place: str) -> BaseStorage:
+    """Open it as Optuna would, with its cache; the first to do so makes the tables."""
+    settings = _engine_settings(make_url(place))
+    for _ in range(_TRIES - 1):
+        try:
+            return get_storage(RDBStorage(place, settings))
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if is_passing(error) or "already exists" not in str(error):
+                raise
+    return get_storage(RDBStorage(place, settings))
+
+
+def _engine_settings(url: URL) -> dict[str, Any]:
+    """How SQLAlchemy is to connect: a file cannot be away, a server can."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    is_libpq = url.get_driver_name() in _LIBPQ_DRIVERS
+    timeouts = {k: v for k, v in _LIBPQ_TIMEOUTS.items() if is_libpq and k not in url.query}
+    return {"pool_pre_ping": True, "connect_args": timeouts}
