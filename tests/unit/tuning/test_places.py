@@ -8,13 +8,13 @@ from ganray.errors import ResourceError
 from ganray.tuning.places import (
     check_results,
     list_files,
-    open_storage,
     read_file,
     results_location,
     study_location,
     trial_location,
     write_file,
 )
+from ganray.tuning.storage import open_storage
 from tests.conftest import small_spec
 
 
