@@ -59,6 +59,11 @@ class StudySearch(Searcher):
         finished: Any = Searcher.FINISHED  # a string, against the interface's own type
         return cast(dict[str, Any], finished) if self.roster.is_done else None
 
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the scheduler hears of it, too."""
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is the record."""
 
