@@ -76,7 +76,8 @@ def load(content: bytes, device: str | torch.device = "cpu") -> dict[str, Any]:
     try:
         found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"this is no checkpoint: {str(error).splitlines()[0]}") from None
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"this is no checkpoint: {cause}") from None
     made_by = found.get("format") if isinstance(found, dict) else None
     if made_by != FORMAT:
         raise CheckpointError(f"this is a checkpoint of format {made_by}; {FORMAT} is needed")

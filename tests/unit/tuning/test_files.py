@@ -12,9 +12,11 @@ from ganray.data.gaussians import ring
 from ganray.gan.checkpoint import load
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, State, TrialConfig, Verdict
+from ganray.tuning import files as module
 from ganray.tuning import trainable
 from ganray.tuning.files import TrialFiles
-from ganray.tuning.session import Session, Workbench
+from ganray.tuning.places import write_file
+from ganray.tuning.session import MILESTONES, Session, Workbench
 from ganray.tuning.trainable import GanTrial
 from tests.conftest import small_spec
 
@@ -236,3 +238,168 @@ def test_storage_that_is_away_is_no_fault_of_the_next_trial(
     actor.step()
     actor.cleanup()
     assert names(folder_of(tmp_path, 1)) == (*CHECKPOINTS, "stop.png")
+
+
+# --- going on after a break -----------------------------------------------------------------------
+
+
+def values(told: list[dict[str, Any]]) -> list[Signals]:
+    clocks = {"seconds": 0.0, "measure_seconds": None, "updates_per_second": None}
+    return [replace(result["signals"], **clocks) for result in told]
+
+
+def steps(actor: GanTrial, count: int) -> list[dict[str, Any]]:
+    return [actor.step() for _ in range(count)]
+
+
+@pytest.fixture
+def whole(tmp_path: Path, dataset: Dataset) -> list[Signals]:
+    """The reports of trial 0 without a break."""
+    spec = small_spec(tmp_path / "whole", budget=BUDGET, prune=None)
+    return values(steps(actor_of(spec, dataset), 20))
+
+
+@pytest.mark.parametrize(
+    ("died_after", "told", "made_again"),
+    [
+        (1, 1, 0),  # before the first checkpoint: from the beginning, and nothing told again
+        (2, 2, 2),
+        (7, 7, 5),
+        (8, 6, 8),  # the driver died with it, and had not heard of two reports
+        (20, 19, 20),
+    ],
+)
+def test_trial_goes_on_in_another_process_as_if_nothing_had_happened(
+    died_after: int, told: int, made_again: int, tmp_path: Path, dataset: Dataset, whole
+) -> None:
+    spec = small_spec(tmp_path, budget=BUDGET, prune=None)
+    steps(actor_of(spec, dataset), died_after)  # and it is killed: nothing is written any more
+    again = GanTrial.__new__(GanTrial)
+    config = {**config_of(0), "goes_on": True, "told": whole[told - 1].update}
+    again.setup(config, dataset, spec.to_json())
+    first = again.step()
+    start = told if made_again >= told else made_again
+    found = values([first, *steps(again, 19 - start)])
+    assert found == whole[start:]
+    folder = folder_of(tmp_path, 0)
+    assert update_of(folder / "checkpoint.pt") == 200
+    assert len([name for name in folder.iterdir() if name.name.startswith("samples-")]) == 7
+
+
+def test_report_told_again_has_its_picture(tmp_path: Path, dataset: Dataset) -> None:
+    spec = small_spec(tmp_path, budget=BUDGET, prune=None)
+    steps(actor_of(spec, dataset), 5)
+    again = GanTrial.__new__(GanTrial)
+    again.setup({**config_of(0), "goes_on": True, "told": 10}, dataset, spec.to_json())
+    pictures = [Path(r["picture"]).name if "picture" in r else None for r in steps(again, 4)]
+    assert pictures == ["samples-0000000020.png", None, None, "samples-0000000050.png"]
+
+
+def test_best_of_before_the_break_is_kept(tmp_path: Path, dataset: Dataset) -> None:
+    spec = small_spec(tmp_path, budget=BUDGET)
+    peak = {"distance": 0.05, "mode_ratio": 1.0}
+    session = session_of(spec, dataset, [GOOD, peak, *[GOOD] * 3])
+    folder = tmp_path / "trial"
+    files = TrialFiles(session, str(folder))
+    for _ in range(5):
+        files.after_report(session.next_report())
+    before = (folder / "best.pt").read_bytes(), (folder / "best.png").read_bytes()
+    session = session_of(spec, dataset, [GOOD] * 15)
+    files = TrialFiles(session, str(folder))
+    files.resume()
+    for _ in range(15):
+        told = files.after_report(session.next_report())
+    assert update_of(folder / "best.pt") == 20
+    assert ((folder / "best.pt").read_bytes(), (folder / "best.png").read_bytes()) == before
+    assert {"best.png", "best.pt", "checkpoint.pt"} <= set(told["kept"])
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_checkpoint_that_cannot_be_read_costs_time_only(
+    content: bytes | None, tmp_path: Path, dataset: Dataset, whole, caplog
+) -> None:
+    spec = small_spec(tmp_path, budget=BUDGET, prune=None)
+    steps(actor_of(spec, dataset), 5)
+    checkpoint = folder_of(tmp_path, 0) / "checkpoint.pt"
+    if content is None:
+        checkpoint.unlink()
+    else:
+        checkpoint.write_bytes(content)
+    again = GanTrial.__new__(GanTrial)
+    again.setup({**config_of(0), "goes_on": True, "told": 50}, dataset, spec.to_json())
+    assert values(steps(again, 20)) == whole
+    assert ("starts again from its beginning" in caplog.text) is (content is not None)
+
+
+def test_checkpoint_is_written_every_so_often_between_milestones(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, [GOOD] * 20)
+    files = TrialFiles(session, str(tmp_path / "trial"))
+    seen = []
+    for _ in range(7):
+        clock[0] += 31.0
+        files.after_report(session.next_report())
+        path = tmp_path / "trial/checkpoint.pt"
+        seen.append(update_of(path) if path.exists() else 0)
+    assert seen == [0, 20, 20, 40, 50, 50, 70]  # 20 and 50 are milestones
+
+
+# --- storage that fails ---------------------------------------------------------------------------
+
+
+class Disk:
+    """A disk that is full for some writes."""
+
+    def __init__(self, full: Sequence[int]) -> None:
+        self._full, self.calls = set(full), 0
+
+    def write(self, folder: str, name: str, content: bytes) -> str:
+        self.calls += 1
+        if self.calls in self._full:
+            raise OSError(28, "No space left on device")
+        return write_file(folder, name, content)
+
+
+def test_full_disk_is_no_fault_of_the_trial_and_nothing_is_missing_when_there_is_room_again(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "write_file", Disk(range(1, 12)).write)
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    history = [{"distance": 1.0 / (i + 1), "mode_ratio": 1.0} for i in range(20)]
+    session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, history)
+    folder = tmp_path / "trial"
+    *_, last = run(session, folder, 20)
+    assert names(folder) == CHECKPOINTS
+    assert update_of(folder / "best.pt") == update_of(folder / "checkpoint.pt") == 200
+    pictures = [name for name in last["kept"] if name.startswith("samples-")]
+    assert len(pictures) == len(session._milestones) == 7
+    assert not list(folder.glob(".*"))
+
+
+def test_storage_that_stays_away_ends_no_trial(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(module, "write_file", Disk(range(1, 10_000)).write)
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, [GOOD] * 20)
+    *_, last = run(session, tmp_path / "trial", 20)
+    assert last["kept"] == ()
+    assert caplog.text.count("waits for its storage") == 1
+
+
+def test_disk_that_a_trial_takes_has_a_bound(tmp_path: Path, dataset: Dataset) -> None:
+    """Two checkpoints and MILESTONES + 2 pictures, whatever it reports, at any time."""
+    history = [{"distance": 1.0 / (i + 1), "mode_ratio": 1.0} for i in range(20)]
+    session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, history)
+    folder = tmp_path / "trial"
+    files = TrialFiles(session, str(folder))
+    for _ in range(20):
+        files.after_report(session.next_report())
+        found = [path.suffix for path in folder.iterdir()] if folder.exists() else []
+        assert found.count(".pt") <= 2
+        assert found.count(".png") <= MILESTONES + 2
+        assert len(found) == found.count(".pt") + found.count(".png")

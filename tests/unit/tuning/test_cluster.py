@@ -1,0 +1,81 @@
+"""What a trial takes of a cluster, and how many trials it takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganray.errors import ResourceError
+from ganray.spec.models import Resources
+from ganray.tuning import cluster
+from ganray.tuning.cluster import capacity, trial_resources
+from tests.conftest import small_spec
+
+Has = dict[str, float]
+
+
+@pytest.fixture
+def has(monkeypatch: pytest.MonkeyPatch) -> Has:
+    """What the cluster has; no Ray needed."""
+    found: Has = {"CPU": 8.0}
+    monkeypatch.setattr(cluster, "cluster_resources", lambda: dict(found))
+    monkeypatch.setattr(cluster, "LOOK_AGAIN", -1.0)
+    return found
+
+
+def room(folder: Path, concurrency: Any = "auto", **resources: Any) -> Any:
+    spec = small_spec(folder, search={"concurrency": concurrency}, resources=resources)
+    return capacity(spec, trial_resources(spec))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpu", "gpu", "takes"),
+    [(0, 1, "auto", 0.0), (4, 1, "auto", 0.5), (4, 4, "auto", 1.0), (4, 1, 2, 2.0)],
+)
+def test_share_of_a_gpu(gpus: int, cpu: int, gpu: Any, takes: float, tmp_path: Path, has) -> None:
+    has["GPU"] = float(gpus)
+    spec = small_spec(tmp_path, resources={"cpu": cpu, "gpu": gpu})
+    assert trial_resources(spec) == {"CPU": float(cpu), "GPU": takes}
+
+
+@pytest.mark.parametrize(
+    ("resources", "told"),
+    [
+        ({"gpu": 1}, "resources.gpu: a trial asks for 1 GPUs; there are 0"),
+        ({"cpu": 9}, "resources.cpu: a trial asks for 9 CPUs; there are 8"),
+        ({"gpu": 2, "max_gpus": 1}, "resources.max_gpus: 1 is less than the 2 GPUs"),
+    ],
+)
+def test_what_the_cluster_has_not_is_refused(
+    resources: Any, told: str, tmp_path: Path, has
+) -> None:
+    with pytest.raises(ResourceError, match=told):
+        trial_resources(small_spec(tmp_path, resources=resources))
+
+
+def test_as_many_trials_as_fit_while_nodes_come_and_go(tmp_path: Path, has) -> None:
+    fitting = room(tmp_path, cpu=2)
+    assert fitting() == 4
+    has["CPU"] = 16.0
+    assert fitting() == 8
+    has["CPU"] = 1.0
+    assert fitting() == 1  # nodes will come back
+
+
+def test_given_concurrency_is_asked_for_whatever_there_is(tmp_path: Path, has) -> None:
+    assert room(tmp_path, 100)() == 100
+
+
+def test_sweep_takes_no_more_gpus_than_it_may(tmp_path: Path, has) -> None:
+    has |= {"CPU": 64.0, "GPU": 8.0}
+    assert room(tmp_path, gpu=1)() == 8
+    assert room(tmp_path, gpu=1, max_gpus=3)() == 3
+    assert room(tmp_path, gpu=0.1, max_gpus=0.3)() == 3
+    assert room(tmp_path, 100, gpu=0.5, max_gpus=2)() == 4
+    assert room(tmp_path, 2, gpu=0.5, max_gpus=2)() == 2
+    assert room(tmp_path, gpu=0, max_gpus=2)() == 64  # takes none
+
+
+def test_limit_is_checked_in_the_file() -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        Resources(max_gpus=0)
