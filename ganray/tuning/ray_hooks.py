@@ -22,7 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ganray.tracking.recorder import Evidence
-from ganray.trial import Cause, Outcome
+from ganray.trial import Cause, Outcome, now_ms
 from ganray.tuning.files import drop_checkpoint
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
@@ -103,10 +103,11 @@ class StudyScheduler(FIFOScheduler):
         """Record a report, and stop the trial if that ends it."""
         self._heard[trial.trial_id] = time.monotonic()
         number, signals = _number(trial), result["signals"]
-        decision = self._study.report(number, signals)
+        at = now_ms()
+        decision = self._study.report(number, signals, at)
         if decision.is_new:
             for recorder in self.roster.recorders:
-                recorder.report(number, signals, decision.verdict)
+                recorder.report(number, signals, decision.verdict, at)
                 if "picture" in result:
                     load = partial(read_file, result["picture"])
                     recorder.picture(number, signals.update, load)

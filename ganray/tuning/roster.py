@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from ganray.tracking.recorder import Recorder, TrialRecord
-from ganray.trial import Cause, Ending, Outcome
+from ganray.trial import Cause, Ending, Outcome, now_ms
 from ganray.tuning.places import trial_location
 from ganray.tuning.study import Assignment, SweepStudy
 
@@ -86,7 +86,7 @@ class Roster:
                 return None
             assignment = asked
         self._running.add(assignment.number)
-        record = trial_record(self.study, assignment)
+        record = trial_record(self.study, assignment, now_ms())
         for recorder in self.recorders:
             recorder.start_trial(record)
         return assignment
@@ -120,12 +120,13 @@ class Roster:
             self.finish(number, Outcome.CANCELLED, reason)
 
 
-def trial_record(study: SweepStudy, assignment: Assignment) -> TrialRecord:
-    """What recorders are told of a trial that starts."""
+def trial_record(study: SweepStudy, assignment: Assignment, started: int) -> TrialRecord:
+    """What recorders are told of a trial that starts; the time in ms since 1970."""
     return TrialRecord(
         number=assignment.number,
         params=asdict(assignment.config),
         searched=assignment.searched,
+        started=started,
         files=trial_location(study.spec, assignment.number),
         confirms=assignment.confirms,
     )
