@@ -5,6 +5,7 @@ Standard library only, so that any part of ganray, and any machine, can speak th
 
 import hashlib
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -248,12 +249,12 @@ class Ending:
 
     number: int
     outcome: Outcome
+    at: int  # ms since 1970
     reason: str = ""
     objective: float | None = None
     history: Sequence[Signals] = ()
     stop: StopRecord | None = None  # what stopped it before its budget was used up
     would_be: StopRecord | None = None  # what would have, if it were not audited
-    at: int = 0  # when, ms since 1970
     cause: Cause | None = None  # of a crash
     retries: int = 0  # how often it went on from a checkpoint after a fault
     wall_seconds: float = 0.0  # that it held its resources, breaks not counted
@@ -286,3 +287,8 @@ def derive_seed(*parts: int | str) -> int:
     """A seed in [0, 2^31) that depends on all parts, equal in every process and version."""
     text = ":".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def now_ms() -> int:
+    """The present time as everything is dated: milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

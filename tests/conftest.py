@@ -75,6 +75,8 @@ RECORDED: dict[int, tuple[dict[str, Any], list[dict[str, Any]], Outcome | None]]
 }
 
 
+STARTED = 1_700_000_000_000  # of sweeps and trials that tests make up, ms since 1970
+
 # what stopped trial 1 of it, and what would have stopped trial 3
 STOP = StopRecord(
     update=10,
@@ -161,6 +163,7 @@ def sweep_record(**changes: Any) -> SweepRecord:
         "gpus_per_trial": 0.0,
         "params": {},
         "environment": {},
+        "started": STARTED,
     }
     return SweepRecord(**{**plain, **changes})
 
@@ -250,11 +253,24 @@ def record_confirmation(recorder: Recorder) -> None:
         searched = {"loss": "wgan" if 0 in (number, confirms) else "hinge"}
         params = {**asdict(TrialConfig(seed=number)), **searched}
         recorder.start_trial(
-            TrialRecord(number=number, params=params, searched=searched, confirms=confirms)
+            TrialRecord(
+                number=number,
+                params=params,
+                searched=searched,
+                started=STARTED,
+                confirms=confirms,
+            )
         )
         if outcome is not None:
-            ending = Ending(number=number, outcome=outcome, objective=objective, ended=ended)
-            recorder.end_trial(ending)
+            recorder.end_trial(
+                Ending(
+                    number=number,
+                    outcome=outcome,
+                    at=STARTED + 1_000,
+                    objective=objective,
+                    ended=ended,
+                )
+            )
     recorder.end_sweep({}, cancelled=True)
     recorder.close()
 
@@ -275,14 +291,17 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
     for number in sorted(trials, reverse=True):
         settings, reports, outcome = trials[number]
         params = {**asdict(TrialConfig()), **settings}
-        recorder.start_trial(TrialRecord(number=number, params=params, searched=settings))
+        recorder.start_trial(
+            TrialRecord(number=number, params=params, searched=settings, started=STARTED)
+        )
         history = [signals_at(10 * (i + 1), **values) for i, values in enumerate(reports)]
         for signals in history:
-            recorder.report(number, signals, Verdict(State.HEALTHY))
+            recorder.report(number, signals, Verdict(State.HEALTHY), STARTED + signals.update)
         if outcome is not None:
             ending = Ending(
                 number=number,
                 outcome=outcome,
+                at=STARTED + 1_000,
                 reason=f"because {outcome}",
                 objective=history[-1].distance if history else None,
                 history=history,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ganray.tracking.recorder import Evidence, SweepRecord, TrialRecord
-from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict
+from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict, now_ms
 
 
 @dataclass
@@ -19,20 +19,30 @@ class Running:
     state: State = State.WARMING_UP
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial that is through."""
+
+    outcome: Outcome
+    confirms: bool
+    past: bool  # it ended before anybody looked
+
+
 class Board:
     """The state of a sweep, as far as a person wants to see it.
 
-    A thread may draw it while the sweep's own thread changes it: both hold `lock`.
+    A thread may draw it while the sweep's own thread changes it: both hold `lock`. A sweep that
+    goes on tells its past first: those trials count, but not for the pace.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
         self.sweep: SweepRecord | None = None
         self.running: dict[int, Running] = {}
-        self.outcomes: Counter[Outcome] = Counter()
         self.confirming: int | None = None  # trials of that phase, once it has begun
-        self.confirmed = 0  # of them, those that have ended
         self.best: tuple[TrialRecord, float] | None = None
+        self._ended: dict[int, Ended] = {}
+        self._born = now_ms()
         self._clock = clock
         self._opened = self._started = clock()
 
@@ -42,9 +52,23 @@ class Board:
         return self._clock() - self._opened
 
     @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many trials ended in each way."""
+        return Counter(trial.outcome for trial in self._ended.values())
+
+    @property
     def finished(self) -> int:
         """Trials that have ended."""
-        return self.outcomes.total()
+        return len(self._ended)
+
+    @property
+    def confirmed(self) -> int:
+        """Trials of the confirmation that have ended."""
+        return sum(trial.confirms for trial in self._ended.values())
+
+    def is_past(self, ending: Ending) -> bool:
+        """Whether a trial ended before anybody looked."""
+        return ending.at < self._born
 
     @property
     def count(self) -> str:
@@ -54,14 +78,15 @@ class Board:
         return f"{self.finished}/{self.sweep.trials if self.sweep else '?'}"
 
     def seconds_left(self) -> float | None:
-        """A guess from the share of trials that are through; None before the first ended."""
-        if self.sweep is None or not self.finished:
+        """A guess from what came through since the start; None before the first trial ended."""
+        past = sum(trial.past for trial in self._ended.values())
+        if self.sweep is None or self.finished == past:
             return None
         under_way = sum(self.progress(running) for running in self.running.values())
         later = self.sweep.confirming if self.confirming is None else self.confirming
-        done = (self.finished + under_way) / (self.sweep.trials + later)
-        since_start = self._clock() - self._started
-        return since_start * (1.0 - done) / done if done < 1.0 else 0.0
+        done = self.finished - past + under_way
+        left = self.sweep.trials + later - past - done
+        return max(0.0, (self._clock() - self._started) * left / done)
 
     def progress(self, running: Running) -> float:
         """The share of its budget that a trial has used."""
@@ -79,8 +104,9 @@ class Board:
         """See `Recorder`."""
         with self.lock:
             self.running[trial.number] = Running(trial)
+            self._ended.pop(trial.number, None)
 
-    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+    def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
         """See `Recorder`."""
         with self.lock:
             running = self.running[number]
@@ -93,13 +119,10 @@ class Board:
         """See `Recorder`."""
         with self.lock:
             trial = self.running.pop(ending.number).trial
-            self.outcomes[ending.outcome] += 1
-            value = ending.objective
-            if trial.confirms is not None:  # no other configuration, only another seed
-                self.confirmed += 1
-            elif (
-                ending.outcome is Outcome.COMPLETED and value is not None and self._improves(value)
-            ):
+            confirms, value = trial.confirms is not None, ending.objective
+            self._ended[ending.number] = Ended(ending.outcome, confirms, self.is_past(ending))
+            ranks = ending.outcome is Outcome.COMPLETED and not confirms
+            if ranks and value is not None and self._improves(value):
                 self.best = (trial, value)
 
     def start_confirming(self, trials: int) -> None:
@@ -111,6 +134,13 @@ class Board:
         """See `Recorder`."""
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
+        """See `Recorder`."""
+
+    def wants(self, number: int, outcome: Outcome | None) -> bool:
+        """See `Recorder`."""
+        return True
+
+    def hurry(self, seconds: float) -> None:
         """See `Recorder`."""
 
     def close(self) -> None:

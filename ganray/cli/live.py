@@ -50,7 +50,7 @@ class LiveBoard(Board):
     def end_trial(self, ending: Ending) -> None:
         """Print how a dead trial ended, above the table."""
         super().end_trial(ending)
-        if ending.outcome is not Outcome.COMPLETED:
+        if ending.outcome is not Outcome.COMPLETED and not self.is_past(ending):
             self._console.print(_ended(ending), highlight=False, soft_wrap=False)
 
     def start_confirming(self, trials: int) -> None:
@@ -90,7 +90,8 @@ class LineBoard(Board):
     def end_trial(self, ending: Ending) -> None:
         """Say how it ended."""
         super().end_trial(ending)
-        self._print(f"{self.count}  {_ended(ending).plain}")
+        if not self.is_past(ending):
+            self._print(f"{self.count}  {_ended(ending).plain}")
 
     def start_confirming(self, trials: int) -> None:
         """Say what follows."""

@@ -24,6 +24,7 @@ class SweepRecord:
     gpus_per_trial: float
     params: Mapping[str, Any]  # data, networks, sampler … by dotted name
     environment: Mapping[str, Any]
+    started: int  # ms since 1970
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class TrialRecord:
     number: int
     params: Mapping[str, Any]  # the whole configuration
     searched: Mapping[str, Any]
+    started: int  # ms since 1970
     files: str = ""  # the folder or URL of its pictures and checkpoint
     confirms: int | None = None  # the trial of the search that it repeats with another seed
 
@@ -56,20 +58,22 @@ class Evidence:
 class Recorder(Protocol):
     """Hears of everything that happens to a sweep, in order, from one thread.
 
-    No method blocks for long or raises: a sweep never waits for its record.
+    No method blocks for long or raises, but where it says so: a sweep never waits for its record.
+    All times come with what is told, so that a recorder may be told a sweep's past again, from
+    `start_sweep` on, at any time: what it has heard before changes nothing.
     """
 
     def start_sweep(self, sweep: SweepRecord) -> None:
-        """Called once, first."""
+        """Called first; and again, before everything is told again."""
 
     def start_trial(self, trial: TrialRecord) -> None:
-        """Called once for each trial."""
+        """Called for each trial; and again for one that goes on: its end, if any, is taken back."""
 
-    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
-        """Called after each report of a running trial."""
+    def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
+        """Called after each report of a running trial; `at` is when, in ms since 1970."""
 
     def picture(self, number: int, update: int, load: Load) -> None:
-        """Called with a way to read a PNG of samples."""
+        """Called with a way to read a PNG of samples, after the report that it belongs to."""
 
     def end_trial(self, ending: Ending) -> None:
         """Called once for each trial that was started."""
@@ -87,6 +91,19 @@ class Recorder(Protocol):
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Called once, when no trial runs any more."""
 
+    def wants(self, number: int, outcome: Outcome | None) -> bool:
+        """Whether a trial of the past is to be told: False if it stands there as it ended.
+
+        Called only while a sweep is told again; may block until what was told is delivered.
+
+        Args:
+            number: of the trial.
+            outcome: that it has by now, if any.
+        """
+
+    def hurry(self, seconds: float) -> None:
+        """From now on there is so much time, for `close`, too; called at any time, any thread."""
+
     def close(self) -> None:
         """Called last; may take a while to deliver what is left."""
 
@@ -99,6 +116,7 @@ class MemoryRecorder:
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     reports: dict[int, list[Signals]] = field(default_factory=dict)
     verdicts: dict[int, list[Verdict]] = field(default_factory=dict)
+    times: dict[int, list[int]] = field(default_factory=dict)  # of the reports
     pictures: dict[int, dict[int, bytes]] = field(default_factory=dict)
     endings: dict[int, Ending] = field(default_factory=dict)
     confirming: int | None = None
@@ -106,6 +124,7 @@ class MemoryRecorder:
     best_checkpoints: dict[int, str] = field(default_factory=dict)
     outcomes: Mapping[int, Outcome] | None = None
     cancelled: bool = False
+    hurried: float | None = None  # seconds
     closed: bool = False
 
     def start_sweep(self, sweep: SweepRecord) -> None:
@@ -115,11 +134,16 @@ class MemoryRecorder:
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
         self.trials[trial.number] = trial
+        self.endings.pop(trial.number, None)
 
-    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
+    def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
         """See `Recorder`."""
-        self.reports.setdefault(number, []).append(signals)
+        heard = self.reports.setdefault(number, [])
+        if any(signals.update == known.update for known in heard):
+            return
+        heard.append(signals)
         self.verdicts.setdefault(number, []).append(verdict)
+        self.times.setdefault(number, []).append(at)
 
     def picture(self, number: int, update: int, load: Load) -> None:
         """See `Recorder`."""
@@ -141,6 +165,14 @@ class MemoryRecorder:
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""
         self.outcomes, self.cancelled = outcomes, cancelled
+
+    def wants(self, number: int, outcome: Outcome | None) -> bool:
+        """See `Recorder`."""
+        return True
+
+    def hurry(self, seconds: float) -> None:
+        """See `Recorder`."""
+        self.hurried = seconds
 
     def close(self) -> None:
         """See `Recorder`."""

@@ -27,11 +27,19 @@ WOULD_BE_REASON: Final = "ganray.would_be_reason"
 WOULD_BE_UPDATE: Final = "ganray.would_be_update"
 FILES: Final = "ganray.files"  # folder or URL of the trial's pictures and checkpoint
 BEST_CHECKPOINT: Final = "ganray.best_checkpoint"  # where the trial at its best lies
+# the pictures that it left beside those of its milestones, comma-separated: set when all are there
+EVIDENCE: Final = "ganray.evidence"
+# what a trial that goes on has no more
+OF_THE_END: Final = frozenset(
+    {OUTCOME, REASON, NONFINITE, RULE, ENDING, AUDITED, EVIDENCE}
+    | {WOULD_BE_OUTCOME, WOULD_BE_RULE, WOULD_BE_REASON, WOULD_BE_UPDATE}
+)
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifact
 PARENT: Final = "mlflow.parentRunId"
 NOTE: Final = "mlflow.note.content"
+HAS_PICTURES: Final = "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 
 OBJECTIVE: Final = "objective"

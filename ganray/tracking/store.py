@@ -30,8 +30,8 @@ def is_missing(uri: str) -> bool:
 
 def open_client(uri: str) -> "MlflowClient":
     """A client for one store; loads MLflow, which takes seconds."""
-    # its own retries hold a call for minutes; the recorder has better ones
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    # its own retries hold a call for minutes, and make a second run of one whose answer is late
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # stderr is for people
     from mlflow import MlflowClient

@@ -28,6 +28,11 @@ def end_attempt(study: Study, at: int) -> None:
     study.set_user_attr(_ATTEMPTS, _closed(study, at))
 
 
+def first_start(study: Study) -> int:
+    """When the sweep began, ms since 1970."""
+    return int(_attempts(study)[0]["started"])
+
+
 def hours_used(study: Study) -> float:
     """The hours of all attempts that have ended."""
     spans = (a["ended"] - a["started"] for a in _attempts(study) if a["ended"] is not None)

@@ -20,7 +20,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
-from ganray.tuning.attempts import begin_attempt, end_attempt, hours_used
+from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.changes import changed
 from ganray.tuning.cluster import capacity, joined, trial_resources
 from ganray.tuning.confirm import ConfirmStudy
@@ -178,10 +178,11 @@ class _Sweep:
         """Tell recorders what sweep it is, and all that happened before."""
         record = _sweep_record(self._study, self._resources, self._dataset)
         self._study.describe(asdict(record))
-        for recorder in self._recorders:
-            recorder.start_sweep(record)
         if resumed:
             tell_all(self._study, self._recorders)
+            return
+        for recorder in self._recorders:
+            recorder.start_sweep(record)
 
     def _confirming(self) -> ConfirmStudy | None:
         """The study that confirms what the search found; None if it found nothing."""
@@ -341,4 +342,5 @@ def _sweep_record(
         gpus_per_trial=resources["GPU"],
         params=params,
         environment={**describe_environment(), "resources": dict(resources), "seed": search.seed},
+        started=first_start(study.record),
     )

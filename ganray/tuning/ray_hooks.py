@@ -21,19 +21,16 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from ganray.tracking.recorder import Evidence
-from ganray.trial import Cause, Outcome
+from ganray.trial import Cause, Outcome, now_ms
 from ganray.tuning.files import drop_checkpoint
 from ganray.tuning.places import (
-    BEST_CHECKPOINT,
-    BEST_PICTURE,
-    STOP_PICTURE,
     list_files,
     read_file,
     trial_location,
 )
 from ganray.tuning.roster import Roster
 from ganray.tuning.study import Assignment
+from ganray.tuning.telling import evidence_of
 
 log = logging.getLogger("ganray.tuning")
 
@@ -108,10 +105,11 @@ class StudyScheduler(FIFOScheduler):
         """Record a report, and stop the trial if that ends it."""
         self._heard[trial.trial_id] = time.monotonic()
         number, signals = _number(trial), result["signals"]
-        decision = self._study.report(number, signals)
+        at = now_ms()
+        decision = self._study.report(number, signals, at)
         if decision.is_new:
             for recorder in self.roster.recorders:
-                recorder.report(number, signals, decision.verdict)
+                recorder.report(number, signals, decision.verdict, at)
                 if "picture" in result:
                     load = partial(read_file, result["picture"])
                     recorder.picture(number, signals.update, load)
@@ -163,13 +161,9 @@ class StudyScheduler(FIFOScheduler):
 
     def _tell_evidence(self, number: int, names: Sequence[str]) -> None:
         self._told.add(number)
-        folder = trial_location(self._study.spec, number)
-        pictures = [name for name in (BEST_PICTURE, STOP_PICTURE) if name in names]
-        best = f"{folder}/{BEST_CHECKPOINT}" if BEST_CHECKPOINT in names else ""
-        if pictures:
-            loads = {name: partial(read_file, f"{folder}/{name}") for name in pictures}
-            for recorder in self.roster.recorders:
-                recorder.evidence(number, Evidence(pictures=loads, best_checkpoint=best))
+        evidence = evidence_of(self._study, number, names)
+        for recorder in self.roster.recorders:
+            recorder.evidence(number, evidence)
 
     def _finish(
         self, number: int, outcome: Outcome, reason: str, cause: Cause | None = None

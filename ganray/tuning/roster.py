@@ -3,12 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 
-from ganray.tracking.recorder import Recorder, TrialRecord
-from ganray.trial import Cause, Ending, Outcome
-from ganray.tuning.places import trial_location
+from ganray.tracking.recorder import Recorder
+from ganray.trial import Cause, Ending, Outcome, now_ms
 from ganray.tuning.study import Assignment, SweepStudy
+from ganray.tuning.telling import trial_record
 
 
 class SweepLimits:
@@ -86,7 +85,7 @@ class Roster:
                 return None
             assignment = asked
         self._running.add(assignment.number)
-        record = trial_record(self.study, assignment)
+        record = trial_record(self.study, assignment, now_ms())
         for recorder in self.recorders:
             recorder.start_trial(record)
         return assignment
@@ -118,14 +117,3 @@ class Roster:
         """Give every trial that has no outcome the outcome cancelled."""
         for number in self.study.unfinished():
             self.finish(number, Outcome.CANCELLED, reason)
-
-
-def trial_record(study: SweepStudy, assignment: Assignment) -> TrialRecord:
-    """What recorders are told of a trial that starts."""
-    return TrialRecord(
-        number=assignment.number,
-        params=asdict(assignment.config),
-        searched=assignment.searched,
-        files=trial_location(study.spec, assignment.number),
-        confirms=assignment.confirms,
-    )

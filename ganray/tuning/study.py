@@ -416,8 +416,7 @@ class SweepStudy:
         index = number - self.first
         if not 0 <= index < len(trials) or _is_half_asked(trials[index]):
             raise UnknownSweepError(
-                f"sweep '{self.spec.name}' has no trial {number}; "
-                f"it has {self.first + len(trials)}"
+                f"sweep '{self.spec.name}' has no trial {number}; it has {self.first + len(trials)}"
             )
         return TrialConfig(**trials[index].user_attrs["config"])
 

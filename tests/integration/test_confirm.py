@@ -117,8 +117,8 @@ class Interrupting(MemoryRecorder):
         super().__init__()
         self._number, self._act = number, act
 
-    def report(self, number: int, signals: Signals, verdict: Verdict) -> None:
-        super().report(number, signals, verdict)
+    def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
+        super().report(number, signals, verdict, at)
         if number == self._number and len(self.reports[number]) == 1:
             self._act()
 

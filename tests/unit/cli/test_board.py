@@ -11,8 +11,8 @@ from ganray.cli.board import (
     show_value,
 )
 from ganray.tracking.recorder import TrialRecord
-from ganray.trial import LOG_2, Ending, Outcome, State, Verdict
-from tests.conftest import signals_at, sweep_record
+from ganray.trial import LOG_2, Ending, Outcome, State, Verdict, now_ms
+from tests.conftest import STARTED, signals_at, sweep_record
 
 
 class Clock:
@@ -26,11 +26,14 @@ class Clock:
 
 
 def start(board: Board, number: int) -> None:
-    board.start_trial(TrialRecord(number=number, params={}, searched={"loss": "hinge"}))
+    board.start_trial(
+        TrialRecord(number=number, params={}, searched={"loss": "hinge"}, started=STARTED)
+    )
 
 
 def end(board: Board, number: int, outcome: Outcome, objective: float | None = None) -> None:
-    board.end_trial(Ending(number=number, outcome=outcome, objective=objective))
+    at = now_ms() + 1  # after it was opened
+    board.end_trial(Ending(number=number, outcome=outcome, at=at, objective=objective))
 
 
 @pytest.fixture
@@ -70,8 +73,8 @@ def test_running_trial_shows_its_last_report(board: Board) -> None:
         State.WARMING_UP,
         0.0,
     )
-    board.report(0, signals_at(10), Verdict(State.WARMING_UP))
-    board.report(0, signals_at(40, modes=2.0), Verdict(State.SUSPECT))
+    board.report(0, signals_at(10), Verdict(State.WARMING_UP), STARTED)
+    board.report(0, signals_at(40, modes=2.0), Verdict(State.SUSPECT), STARTED)
     assert running.signals == signals_at(40, modes=2.0)
     assert running.state is State.SUSPECT
     assert board.progress(running) == 0.4
@@ -102,7 +105,7 @@ def test_time_left_is_guessed_from_what_is_through(board: Board, clock: Clock) -
     start(board, 0)
     start(board, 1)
     clock.now += 10.0
-    board.report(0, signals_at(50), Verdict(State.HEALTHY))
+    board.report(0, signals_at(50), Verdict(State.HEALTHY), STARTED)
     assert board.seconds_left() is None  # no trial has ended
     end(board, 1, Outcome.COLLAPSED)
     assert board.seconds_left() == pytest.approx(10.0 * 2.5 / 1.5)
@@ -123,7 +126,9 @@ def test_confirming_trials_are_counted_by_themselves_and_are_never_the_best(boar
     board.start_confirming(2)
     assert board.count == "confirming 0/2"
     for number in (2, 3):
-        board.start_trial(TrialRecord(number=number, params={}, searched={}, confirms=1))
+        board.start_trial(
+            TrialRecord(number=number, params={}, searched={}, started=STARTED, confirms=1)
+        )
     end(board, 2, Outcome.COMPLETED, 0.01)
     assert board.count == "confirming 1/2"
     assert board.best is not None

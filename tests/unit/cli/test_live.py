@@ -14,8 +14,8 @@ from ganray.cli import live
 from ganray.cli.board import Board
 from ganray.cli.live import LineBoard, LiveBoard, open_board
 from ganray.tracking.recorder import TrialRecord
-from ganray.trial import LOG_2, Ending, Outcome, State, Verdict
-from tests.conftest import signals_at, sweep_record
+from ganray.trial import LOG_2, Ending, Outcome, State, Verdict, now_ms
+from tests.conftest import STARTED, signals_at, sweep_record
 
 SEARCHED = {"loss": "wgan", "d_lr": 0.0012345, "d_steps": 5, "weight_clip": 0.01, "g_lr": 1e-4}
 WIDTHS = [60, 80, 200]
@@ -25,14 +25,18 @@ def half_way(board: Board) -> None:
     """Seven trials that ended, each in its way, one that has reported and one that has not."""
     board.start_sweep(sweep_record())
     for number, outcome in enumerate(Outcome):
-        board.start_trial(TrialRecord(number=number, params={}, searched=SEARCHED))
+        board.start_trial(TrialRecord(number=number, params={}, searched=SEARCHED, started=STARTED))
         objective = 0.25 if outcome is Outcome.COMPLETED else None
         reason = f"because {outcome}" if outcome is not Outcome.COMPLETED else ""
-        board.end_trial(Ending(number=number, outcome=outcome, objective=objective, reason=reason))
+        board.end_trial(
+            Ending(
+                number=number, outcome=outcome, at=now_ms() + 1, objective=objective, reason=reason
+            )
+        )
     for number in (7, 8):
-        board.start_trial(TrialRecord(number=number, params={}, searched=SEARCHED))
+        board.start_trial(TrialRecord(number=number, params={}, searched=SEARCHED, started=STARTED))
     signals = signals_at(40, modes=6.5, js=LOG_2 / 4, distance=0.125)
-    board.report(7, signals, Verdict(State.HEALTHY))
+    board.report(7, signals, Verdict(State.HEALTHY), STARTED)
 
 
 @contextmanager
@@ -127,7 +131,7 @@ def test_terminal_shows_that_it_starts() -> None:
 def test_terminal_shows_no_best_before_a_trial_completed() -> None:
     with on_terminal(80) as (board, out):
         board.start_sweep(sweep_record())
-        board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED))
+        board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED, started=STARTED))
     frame = last_frame(out)
     assert re.fullmatch(r"ring  0/10 trials  0:0\d", frame[0])  # nor a guess of the time left
     assert not [line for line in frame if "best" in line]
@@ -146,9 +150,13 @@ def test_terminal_shows_how_far_the_confirmation_is() -> None:
 
 def confirm(board: Board, ended: int, running: int) -> None:
     for number in (ended, running):
-        record = TrialRecord(number=number, params={}, searched=SEARCHED, confirms=3)
+        record = TrialRecord(
+            number=number, params={}, searched=SEARCHED, started=STARTED, confirms=3
+        )
         board.start_trial(record)
-    board.end_trial(Ending(number=ended, outcome=Outcome.COMPLETED, objective=0.25))
+    board.end_trial(
+        Ending(number=ended, outcome=Outcome.COMPLETED, at=now_ms() + 1, objective=0.25)
+    )
 
 
 def test_terminal_says_that_there_is_nothing_to_confirm() -> None:
@@ -207,9 +215,9 @@ def test_pipe_is_told_that_the_sweep_was_stopped() -> None:
 def test_pipe_gets_text_only() -> None:
     with in_pipe() as (board, out):
         half_way(board)
-        board.start_trial(TrialRecord(number=9, params={}, searched=SEARCHED))
+        board.start_trial(TrialRecord(number=9, params={}, searched=SEARCHED, started=STARTED))
         reason = "Traceback:\r\nRuntimeError: \x1b[31mred\x1b[0m [bold]markup[/bold]"
-        board.end_trial(Ending(number=9, outcome=Outcome.CRASHED, reason=reason))
+        board.end_trial(Ending(number=9, outcome=Outcome.CRASHED, at=now_ms() + 1, reason=reason))
     assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out.getvalue()) == []
     assert "[bold]markup[/bold]" in out.getvalue()
     assert out.getvalue().count("\n") == 9  # an ending is one line
@@ -218,9 +226,9 @@ def test_pipe_gets_text_only() -> None:
 def test_lines_of_a_pipe_are_not_broken() -> None:
     with in_pipe(width=40) as (board, out):
         board.start_sweep(sweep_record())
-        board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED))
+        board.start_trial(TrialRecord(number=0, params={}, searched=SEARCHED, started=STARTED))
         reason = "few modes since update 5000: modes 1.0, JS 30% of log 2, distance 0.80"
-        board.end_trial(Ending(number=0, outcome=Outcome.COLLAPSED, reason=reason))
+        board.end_trial(Ending(number=0, outcome=Outcome.COLLAPSED, at=now_ms() + 1, reason=reason))
     assert out.getvalue().splitlines()[1].endswith(f"1/10  trial 0 collapsed: {reason}")
 
 

@@ -19,7 +19,7 @@ from ganray.tracking.recorder import TrialRecord
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
-from tests.conftest import Answer, signals_at, small_spec, sweep_record, writing
+from tests.conftest import STARTED, Answer, signals_at, small_spec, sweep_record, writing
 
 Program = Callable[..., Answer]
 
@@ -50,11 +50,15 @@ def record(recorder: mlflow_recorder.MlflowRecorder, spec: SweepSpec, trials: in
     for number in range(trials):
         settings = {"loss": SPACE["loss"][number % 2], "d_steps": 1 + number // 2 % 2}
         params = {**asdict(TrialConfig()), **settings}
-        recorder.start_trial(TrialRecord(number=number, params=params, searched=settings))
+        recorder.start_trial(
+            TrialRecord(number=number, params=params, searched=settings, started=STARTED)
+        )
         outcome = Outcome.COLLAPSED if settings["loss"] == "hinge" else Outcome.COMPLETED
         signals = signals_at(100, distance=0.1, mode_ratio=1.0)
-        recorder.report(number, signals, Verdict(State.HEALTHY))
-        recorder.end_trial(Ending(number=number, outcome=outcome, objective=0.1, history=[signals]))
+        recorder.report(number, signals, Verdict(State.HEALTHY), STARTED)
+        recorder.end_trial(
+            Ending(number=number, outcome=outcome, at=STARTED, objective=0.1, history=[signals])
+        )
     recorder.end_sweep({}, cancelled=False)
     recorder.close()
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from ganray.tracking import mlflow_recorder
+from ganray.tracking import mlflow_recorder, mlflow_writer
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_history, fetch_sweep
 from ganray.tracking.recorder import (
@@ -27,7 +27,7 @@ from ganray.tracking.recorder import (
     TrialRecord,
 )
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
-from tests.conftest import AUDIT, CONFIRMING, STOP, record_confirmation, signals_at
+from tests.conftest import AUDIT, CONFIRMING, STARTED, STOP, record_confirmation, signals_at
 
 SWEEP = SweepRecord(
     study_id="5ad1",
@@ -42,6 +42,7 @@ SWEEP = SweepRecord(
     gpus_per_trial=0.5,
     params={"data.name": "ring", "data.std": 0.02, "search.seed": 0, "prune.risk": None},
     environment={"python": "3.11", "packages": {"torch": None}},
+    started=STARTED,
 )
 CONFIG = TrialConfig(loss="wgan", d_lr=0.1 + 0.2, g_lr=1e-300, d_steps=5, seed=2**31 - 1)
 HEALTHY = Verdict(State.HEALTHY)
@@ -59,12 +60,15 @@ def png(size: int = 16) -> bytes:
 
 def trial(number: int, config: TrialConfig = CONFIG) -> TrialRecord:
     params = asdict(replace(config, seed=number))
-    return TrialRecord(number=number, params=params, searched={"loss": config.loss})
+    return TrialRecord(
+        number=number, params=params, searched={"loss": config.loss}, started=STARTED
+    )
 
 
 def ending(number: int, outcome: Outcome = Outcome.COMPLETED, **values: Any) -> Ending:
     history = [signals_at(10, distance=0.5, modes=3.0), signals_at(20, distance=0.3, modes=2.0)]
     defaults = {"reason": f"because {outcome}", "objective": 0.1 + 0.2, "history": history}
+    defaults["at"] = STARTED + 1_000
     return Ending(number=number, outcome=outcome, **{**defaults, **values})
 
 
@@ -80,7 +84,7 @@ def play(recorder: Recorder, trials: int = 2) -> None:
             signals = signals_at(
                 update, distance=1.0 / (update + number), modes=1e-300, js=0.1 + 0.2
             )
-            recorder.report(number, signals, HEALTHY)
+            recorder.report(number, signals, HEALTHY, STARTED)
             history.append(signals)
         recorder.picture(number, 30, png)
         audit = AUDIT if number == 1 else None
@@ -252,7 +256,7 @@ def test_trial_that_still_runs_has_no_outcome(recorder_and_heard: Pair) -> None:
     recorder, heard = recorder_and_heard
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
-    recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+    recorder.report(0, signals_at(10, distance=0.5), HEALTHY, STARTED)
     recorder.close()
     (one,) = heard().values()
     assert (one.outcome, one.reason, one.audited, one.objective) == (None, None, False, None)
@@ -286,7 +290,7 @@ def test_trials_that_report_in_turn_are_kept_apart(recorder_and_heard: Pair) -> 
         recorder.start_trial(trial(number))
     for update in (10, 20):
         for number in (0, 1):
-            recorder.report(number, signals_at(update, distance=float(number)), HEALTHY)
+            recorder.report(number, signals_at(update, distance=float(number)), HEALTHY, STARTED)
     recorder.close()
     for number, one in heard().items():
         assert [report["distance"] for report in one.history] == [float(number)] * 2
@@ -298,7 +302,7 @@ def test_reports_of_many_trials_all_arrive(recorder_and_heard: Pair) -> None:
     recorder.start_trial(trial(0))
     updates = range(1, 301)  # together more values than MLflow takes in one batch
     for update in updates:
-        recorder.report(0, signals_at(update, distance=1.0 / update), HEALTHY)
+        recorder.report(0, signals_at(update, distance=1.0 / update), HEALTHY, STARTED)
     recorder.close()
     assert [report["update"] for report in heard()[0].history] == list(updates)
     assert [report["distance"] for report in heard()[0].history] == [1.0 / u for u in updates]
@@ -479,7 +483,7 @@ def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, sto
     for number, outcome in enumerate((Outcome.COMPLETED, Outcome.COLLAPSED)):
         recorder.start_trial(trial(number))
         for signals in history:
-            recorder.report(number, signals, HEALTHY)
+            recorder.report(number, signals, HEALTHY, STARTED)
         stop = STOP if outcome is STOP.outcome else None
         recorder.end_trial(ending(number, outcome, stop=stop, history=history, wall_seconds=7_200))
     recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COLLAPSED}, cancelled=False)
@@ -501,7 +505,7 @@ def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str)
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
     for update, state in ((10, State.WARMING_UP), (20, State.HEALTHY), (30, State.SUSPECT)):
-        recorder.report(0, signals_at(update), Verdict(state))
+        recorder.report(0, signals_at(update), Verdict(state), STARTED)
     recorder.close()
     assert runs(store)[1][0].data.tags["ganray.state"] == "suspect"
 
@@ -509,16 +513,14 @@ def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str)
 def test_run_lasts_from_the_start_to_the_end_of_its_trial_not_of_its_writing(
     recorder: MlflowRecorder, store: str
 ) -> None:
-    before = time.time() * 1000
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
-    time.sleep(0.1)
-    recorder.end_trial(ending(0))
-    after = time.time() * 1000
+    recorder.end_trial(ending(0, at=STARTED + 5_000))
+    recorder.end_sweep({0: Outcome.COMPLETED}, cancelled=False)
     recorder.close()
-    info = runs(store)[1][0].info
-    assert before - 1 <= info.start_time <= info.end_time <= after
-    assert info.end_time - info.start_time == pytest.approx(100, abs=60)
+    parent, children = runs(store)
+    for run in (parent, children[0]):
+        assert (run.info.start_time, run.info.end_time) == (STARTED, STARTED + 5_000)
 
 
 def test_sweep_that_starts_again_goes_on_in_its_runs(quick: None, store: str) -> None:
@@ -526,7 +528,7 @@ def test_sweep_that_starts_again_goes_on_in_its_runs(quick: None, store: str) ->
         recorder = MlflowRecorder(store, "ganray")
         recorder.start_sweep(SWEEP)
         recorder.start_trial(trial(0))
-        recorder.report(0, signals_at(update, distance=0.5), HEALTHY)
+        recorder.report(0, signals_at(update, distance=0.5), HEALTHY, STARTED)
         recorder.close()
     _, children = runs(store)
     assert list(children) == [0]
@@ -534,11 +536,11 @@ def test_sweep_that_starts_again_goes_on_in_its_runs(quick: None, store: str) ->
 
 
 def test_other_sweep_of_the_same_name_has_runs_of_its_own(quick: None, store: str) -> None:
-    for study_id, loss in (("first", "wgan"), ("second", "hinge")):
+    for later, (study_id, loss) in enumerate((("first", "wgan"), ("second", "hinge"))):
         recorder = MlflowRecorder(store, "ganray")
-        recorder.start_sweep(replace(SWEEP, study_id=study_id))
+        recorder.start_sweep(replace(SWEEP, study_id=study_id, started=STARTED + later))
         recorder.start_trial(trial(0, replace(CONFIG, loss=loss)))
-        recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+        recorder.report(0, signals_at(10, distance=0.5), HEALTHY, STARTED)
         recorder.close()
     client = MlflowClient(store)
     found = client.search_runs([client.get_experiment_by_name("ganray").experiment_id])
@@ -611,7 +613,7 @@ def connect(
     after: bool = False,
 ) -> MlflowRecorder:
     client = Unreliable(uri, fails, after=after)
-    monkeypatch.setattr(mlflow_recorder, "open_client", lambda uri: client)
+    monkeypatch.setattr(mlflow_writer, "open_client", lambda uri: client)
     return MlflowRecorder(uri, "ganray")
 
 
@@ -651,7 +653,7 @@ def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
         time.sleep(0.2)
         raise ConnectionError("timed out")
 
-    monkeypatch.setattr(mlflow_recorder, "open_client", hang)
+    monkeypatch.setattr(mlflow_writer, "open_client", hang)
     recorder = MlflowRecorder("http://far.away", "ganray")
     play(recorder, trials=4)  # 26 records
     start = time.monotonic()
@@ -680,7 +682,7 @@ def test_store_that_comes_back_receives_everything_in_order(
     away.clear()
     recorder.close()
     assert_whole(store)
-    assert order.index("log_text") < order.index("log_image") < order.index("set_terminated")
+    assert order.index("log_text") < order.index("log_artifact") < order.index("set_terminated")
     assert "the tracking store is away; the sweep goes on: refused" in caplog.text
     assert "did not reach it" not in caplog.text
 
@@ -702,7 +704,7 @@ def test_call_that_fails_is_repeated_without_doubling_anything(
     play(recorder)
     recorder.close()
     assert_whole(store)
-    assert {"create_run", "log_batch", "set_tag", "log_image", "set_terminated"} <= failed
+    assert {"create_run", "log_batch", "log_artifact", "log_image", "set_terminated"} <= failed
 
 
 def test_answer_lost_when_a_trial_started_makes_no_second_run(
@@ -727,7 +729,7 @@ def test_values_that_mlflow_refuses_do_not_stop_the_rest(
     recorder.start_trial(replace(trial(0), params={**asdict(CONFIG), "bad\nkey": 1}))
     recorder.start_trial(trial(1))
     for number in (0, 1):
-        recorder.report(number, signals_at(10, distance=0.5), HEALTHY)
+        recorder.report(number, signals_at(10, distance=0.5), HEALTHY, STARTED)
         recorder.end_trial(ending(number))
     recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COMPLETED}, cancelled=False)
     recorder.close()
@@ -763,14 +765,14 @@ def test_run_that_somebody_deletes_does_not_stop_the_others(
     recorder.start_sweep(SWEEP)
     for number in (0, 1):
         recorder.start_trial(trial(number))
-        recorder.report(number, signals_at(10, distance=0.5), HEALTHY)
+        recorder.report(number, signals_at(10, distance=0.5), HEALTHY, STARTED)
     deadline = time.monotonic() + 5
     while len(list(_reports(store))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     client = MlflowClient(store)
     client.delete_run(runs(store)[1][0].info.run_id)
     for number in (0, 1):
-        recorder.report(number, signals_at(20, distance=0.25), HEALTHY)
+        recorder.report(number, signals_at(20, distance=0.25), HEALTHY, STARTED)
         recorder.end_trial(ending(number))
     recorder.end_sweep({0: Outcome.COMPLETED, 1: Outcome.COMPLETED}, cancelled=False)
     recorder.close()
@@ -818,7 +820,7 @@ def test_picture_that_is_lost_does_not_stop_the_rest(
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
     recorder.picture(0, 10, load)
-    recorder.report(0, signals_at(10, distance=0.5), HEALTHY)
+    recorder.report(0, signals_at(10, distance=0.5), HEALTHY, STARTED)
     recorder.end_trial(ending(0))
     recorder.close()
     assert in_mlflow(store)[0].outcome == "completed"

@@ -19,7 +19,7 @@ from ganray.tuning.replay.histories import (
     fetch_histories,
     refuse_repeats,
 )
-from tests.conftest import RECORDED, past, signals_at, sweep_record
+from tests.conftest import RECORDED, STARTED, past, signals_at, sweep_record
 
 EVERY = {name: 0.1 * (index + 1) / 3 for index, name in enumerate(SIGNALS)}
 
@@ -33,12 +33,14 @@ def store_with(store: str, reports: list[Signals], **sweep: Any) -> str:
     for number, confirms in ((0, None), (1, 0)):
         searched = {"loss": "wgan"}
         recorder.start_trial(
-            TrialRecord(number=number, params=config, searched=searched, confirms=confirms)
+            TrialRecord(
+                number=number, params=config, searched=searched, started=STARTED, confirms=confirms
+            )
         )
         for signals in reports:
-            recorder.report(number, signals, Verdict(State.HEALTHY))
+            recorder.report(number, signals, Verdict(State.HEALTHY), STARTED)
         ending = {"outcome": Outcome.DIVERGED, "reason": "why", "history": reports}
-        recorder.end_trial(Ending(number=number, **ending))
+        recorder.end_trial(Ending(number=number, at=STARTED, **ending))
     recorder.close()
     return store
 
