@@ -14,6 +14,7 @@ from ganray.summary import best_trial, history, summarize
 from ganray.tracking import schema
 from ganray.tracking.store import tracking_uri
 from ganray.trial import COUNTERS, SIGNALS, Outcome
+from ganray.tuning.places import list_files, trial_location
 from ganray.tuning.study import RecordedTrial, SweepStudy
 
 # what a clock says, not the training
@@ -93,9 +94,7 @@ def _of_study(
             yield f"trial {number} had ended, and ran again"
 
 
-def _of_runs(
-    trials: dict[int, RecordedTrial], runs: list[Run], spec: SweepSpec
-) -> Iterator[str]:
+def _of_runs(trials: dict[int, RecordedTrial], runs: list[Run], spec: SweepSpec) -> Iterator[str]:
     client = MlflowClient(tracking_uri(spec.tracking.uri))
     parents = [run for run in runs if run.data.tags[schema.KIND] == "sweep"]
     if len(parents) != 1:
@@ -108,10 +107,11 @@ def _of_runs(
     if dict(count) != dict.fromkeys(trials, 1):
         yield f"runs by trial: {dict(count)}"
     for run in children:
-        yield from _of_run(client, run, trials[int(run.data.tags[schema.TRIAL])])
+        number = int(run.data.tags[schema.TRIAL])
+        yield from _of_run(client, run, trials[number], trial_location(spec, number))
 
 
-def _of_run(client: MlflowClient, run: Run, trial: RecordedTrial) -> Iterator[str]:
+def _of_run(client: MlflowClient, run: Run, trial: RecordedTrial, files: str) -> Iterator[str]:
     number, ending = trial.assignment.number, trial.ending
     outcome = ending and ending.outcome
     if run.data.tags.get(schema.OUTCOME) != outcome:
@@ -124,10 +124,13 @@ def _of_run(client: MlflowClient, run: Run, trial: RecordedTrial) -> Iterator[st
         found = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
         if found != wanted:
             yield f"trial {number}: {name} has {found} in MLflow, {wanted} in the study"
-    pictures = [f.path.split("%")[2] for f in client.list_artifacts(run.info.run_id, "images")]
-    kinds = Counter(step for step in pictures)
-    if any(n != 2 for n in kinds.values()):  # MLflow writes a PNG and a WebP
-        yield f"trial {number}: pictures by update: {dict(kinds)}"
+    pictures = Counter(
+        int(file.path.split("+")[2]) for file in client.list_artifacts(run.info.run_id, "images")
+    )
+    drawn = [name for name in list_files(files) if name.startswith("samples-")]
+    wanted = {int(name.removeprefix("samples-").removesuffix(".png")): 2 for name in drawn}
+    if pictures != wanted:  # MLflow has a PNG and a WebP of each
+        yield f"trial {number}: pictures by update {dict(pictures)}, drawn {wanted}"
 
 
 def _of_summary(

@@ -35,8 +35,8 @@ def first_start(study: Study) -> int:
 
 def hours_used(study: Study) -> float:
     """The hours of all attempts that have ended."""
-    spans = (a["ended"] - a["started"] for a in _attempts(study) if a["ended"] is not None)
-    return sum(max(0, span) for span in spans) / 3_600_000.0
+    spans = [a["ended"] - a["started"] for a in _attempts(study) if a["ended"] is not None]
+    return float(sum(spans)) / 3_600_000.0
 
 
 def _attempts(study: Study) -> list[dict[str, Any]]:

@@ -160,8 +160,10 @@ class TrialFiles:
 
     def _write_unsaved(self, patience: float) -> None:
         deadline = time.monotonic() + patience
-        while not all([self._write(name, c) for name, c in list(self._unsaved.items())]):
-            if time.monotonic() >= deadline:
+        while True:
+            for name, content in list(self._unsaved.items()):
+                self._write(name, content)
+            if not self._unsaved or time.monotonic() >= deadline:
                 return
             time.sleep(PAUSE)
 

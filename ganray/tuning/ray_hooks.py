@@ -1,7 +1,7 @@
 """The only code that subclasses Ray Tune's search and scheduling interfaces.
 
-Both share one `Roster`. Tune retries nothing itself: a trial that goes on after a fault is given out
-again, as a Tune trial of its own, and its worker finds its checkpoint.
+Both share one `Roster`. Tune retries nothing itself: a trial that goes on after a fault is given
+out again, as a Tune trial of its own, and its worker finds its checkpoint.
 """
 
 import contextlib
@@ -155,9 +155,11 @@ class StudyScheduler(FIFOScheduler):
 
     def _watch(self, trial: Trial, silence: float) -> None:
         heard = self._heard.setdefault(trial.trial_id, time.monotonic())
-        if time.monotonic() - heard > silence and trial.trial_id not in self._silent:
+        actor = trial.temporary_state.ray_actor
+        is_silent = time.monotonic() - heard > silence and trial.trial_id not in self._silent
+        if is_silent and actor is not None:
             self._silent.add(trial.trial_id)
-            ray.kill(trial.temporary_state.ray_actor)  # Tune hears of it as of any other death
+            ray.kill(actor)  # Tune hears of it as of any other death
 
     def _tell_evidence(self, number: int, names: Sequence[str]) -> None:
         self._told.add(number)

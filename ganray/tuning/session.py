@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ganray.data import pictures
 from ganray.data.dataset import Dataset, Samples
-from ganray.gan.base import Snapshot
 from ganray.errors import CheckpointError
+from ganray.gan.base import Snapshot
 from ganray.gan.checkpoint import capture, dump, load, serialize
 from ganray.gan.real import RealData
 from ganray.gan.trainer import make_trainer

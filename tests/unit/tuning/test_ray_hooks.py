@@ -232,7 +232,7 @@ def test_silent_trial_is_killed_and_has_crashed_with_that_reason(
     silent, talking = ray_trial(0), ray_trial(1)
     controller = SimpleNamespace(
         get_live_trials=lambda: [silent, talking, SimpleNamespace(status=Trial.PENDING)],
-        get_trials=lambda: [],
+        get_trials=list,
     )
     for seconds in (0.0, 60.0, 95.0, 100.0):
         clock[0] = 1000.0 + seconds
