@@ -67,13 +67,15 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
     recorders = _recorders(spec) if recorders is None else recorders
     with _closing(recorders):
         check_results(spec)
-        for study in (SweepStudy, ConfirmStudy):
-            study.refuse_taken(spec)
+        for kind in (SweepStudy, ConfirmStudy):
+            kind.refuse_taken(spec)
         with joined():
             resources = trial_resources(spec)
             dataset = load_dataset(spec.data.model_dump())  # before the name is taken: may fail
             check_fit(spec, dataset)
-            return _Sweep(SweepStudy.create(spec), dataset, resources, recorders).run()
+            study = SweepStudy.create(spec)
+            with _leased(study) as lease, _closing(recorders):
+                return _Sweep(study, dataset, resources, recorders, lease).run()
 
 
 def resume_sweep(
@@ -97,17 +99,17 @@ def resume_sweep(
         SpecError: a setting would make it another sweep.
         ResourceError, DataError: as in `run_sweep`.
     """
-    study = SweepStudy.load(place)
-    confirming = ConfirmStudy.exists(study.spec)
-    spec = changed(study.spec, settings, asked=study.asked, confirming=confirming)
-    recorders = _recorders(spec) if recorders is None else recorders
-    with _closing(recorders):
-        check_results(spec)
-        with joined():
-            resources = trial_resources(spec)
-            dataset = load_dataset(spec.data.model_dump())
-            sweep = _Sweep(study, dataset, resources, recorders)
-            return sweep.run(spec)
+    with _closing(recorders or ()), _leased(SweepStudy.load(place)) as lease:
+        study = SweepStudy.load(place)  # as the driver before left it
+        confirming = ConfirmStudy.exists(study.spec)
+        spec = changed(study.spec, settings, asked=study.asked, confirming=confirming)
+        recorders = _recorders(spec) if recorders is None else recorders
+        with _closing(recorders):
+            check_results(spec)
+            with joined():
+                resources = trial_resources(spec)
+                dataset = load_dataset(spec.data.model_dump())
+                return _Sweep(study, dataset, resources, recorders, lease).go_on(spec)
 
 
 class _Sweep:
@@ -118,6 +120,7 @@ class _Sweep:
         dataset: the data.
         resources: of one trial.
         recorders: who hears of it.
+        lease: the right to drive it.
     """
 
     def __init__(
@@ -126,63 +129,68 @@ class _Sweep:
         dataset: Dataset,
         resources: dict[str, float],
         recorders: Sequence[Recorder],
+        lease: Lease,
     ) -> None:
         self._study = study
         self._dataset = dataset
         self._resources = resources
         self._recorders = recorders
+        self._lease = lease
         self._studies = [study]
         self._limits = SweepLimits(None, 0)
+        self._attempt = 1
 
-    def run(self, spec: SweepSpec | None = None) -> SweepResult:
-        """Run it to its end.
+    def run(self) -> SweepResult:
+        """Run it from its beginning to its end."""
+        record = self._begin()
+        for recorder in self._recorders:
+            recorder.start_sweep(record)
+        return self._finish()
 
-        Args:
-            spec: what it goes on by, if it was recorded before; None: it is new.
-        """
+    def go_on(self, spec: SweepSpec) -> SweepResult:
+        """Go on with what was recorded before, by a specification that may give it more to use."""
+        self._study.change(spec)
+        self._study.settle()
+        self._begin()
+        tell_all(self._study, self._recorders)
+        return self._finish()
+
+    def _begin(self) -> SweepRecord:
+        study = self._study
+        self._attempt = begin_attempt(study.record, now(), study.last_sign)
+        self._limits = self._new_limits()
+        record = _sweep_record(self._study, self._resources, self._dataset)
+        self._study.describe(asdict(record))
+        return record
+
+    def _finish(self) -> SweepResult:
+        """Run what is left of it; recorders know all that was before."""
         interrupted = True
-        with _leased(self._study) as lease, _interruptible():
-            try:
-                with contextlib.suppress(KeyboardInterrupt):  # Tune takes the first, this the next
-                    self._go(spec)
-                    interrupted = False
-            finally:
-                outcomes = self._end(lease, interrupted)
+        try:
+            # Tune takes the first Ctrl-C, this the next, or one between two phases
+            with contextlib.suppress(KeyboardInterrupt), _interruptible():
+                self._run_phases()
+                interrupted = False
+        finally:
+            outcomes = self._end(interrupted)
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
         return SweepResult(self._study.spec.name, outcomes, cancelled, self._limits.reason)
 
-    def _go(self, spec: SweepSpec | None) -> None:
-        record = self._study.record
-        if spec is not None:
-            self._study.change(spec)
-            self._study.settle()
-        attempt = begin_attempt(record, now(), self._study.last_sign)
-        self._limits = self._new_limits()
-        self._tell(spec is not None)
-        self._run_trials(self._study, f"attempt-{attempt}")
-        search = self._study.spec
-        if search.confirm.trials and self._study.is_over and self._limits.reason is None:
+    def _run_phases(self) -> None:
+        study, spec = self._study, self._study.spec
+        self._run_trials(study, f"attempt-{self._attempt}")
+        if spec.confirm.trials and study.is_over and self._limits.reason is None:
             confirming = self._confirming()
             if confirming is not None:
                 self._studies.append(confirming)
                 confirming.settle()
-                self._run_trials(confirming, f"confirm-{attempt}")
+                self._run_trials(confirming, f"confirm-{self._attempt}")
 
     def _new_limits(self) -> SweepLimits:
         budget = self._study.spec.budget
         hours = None if budget.hours is None else budget.hours - hours_used(self._study.record)
         crashed = sum(o is Outcome.CRASHED for o in self._study.outcomes().values())
         return SweepLimits(hours, budget.failures, crashed)
-
-    def _tell(self, resumed: bool) -> None:
-        """Tell recorders what sweep it is, and all that happened before."""
-        record = _sweep_record(self._study, self._resources, self._dataset)
-        self._study.describe(asdict(record))
-        if resumed:
-            tell_all(self._study, self._recorders)
-            return
-        for recorder in self._recorders:
-            recorder.start_sweep(record)
 
     def _confirming(self) -> ConfirmStudy | None:
         """The study that confirms what the search found; None if it found nothing."""
@@ -207,17 +215,18 @@ class _Sweep:
             with _own_interrupts():
                 run_experiment(self._trainable(spec), scheduler, f"{spec.name}/{experiment}", spec)
         finally:
-            roster.cancel_unfinished("the sweep was stopped")
-            scheduler.tell_evidence()
+            if not self._lease.lost.is_set():
+                roster.cancel_unfinished("the sweep was stopped")
+                scheduler.tell_evidence()
             scheduler.close()
 
     def _trainable(self, spec: SweepSpec) -> Any:
         shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())
         return tune.with_resources(shared, self._resources)
 
-    def _end(self, lease: Lease, interrupted: bool) -> dict[int, Outcome]:
+    def _end(self, interrupted: bool) -> dict[int, Outcome]:
         outcomes = {n: outcome for each in self._studies for n, outcome in each.outcomes().items()}
-        if lease.lost.is_set():  # it is somebody else's now
+        if self._lease.lost.is_set():  # it is somebody else's now
             return outcomes
         end_attempt(self._study.record, now())
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
@@ -254,6 +263,7 @@ def _recorders(spec: SweepSpec) -> list[Recorder]:
 
 @contextlib.contextmanager
 def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
+    """Close them at the end, while the lease is held: nobody else writes then. Twice is harmless."""
     try:
         yield
     finally:

@@ -167,9 +167,7 @@ class SweepStudy:
             raise UnknownSweepError(
                 f"no sweep named '{place.name}' is recorded in {study_location(place)}"
             )
-        loaded = cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
-        loaded._complete_endings()
-        return loaded
+        return cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
 
     @classmethod
     def exists(cls, place: Located) -> bool:
@@ -371,7 +369,8 @@ class SweepStudy:
         return ending
 
     def settle(self) -> None:
-        """End the trials whose last report decided so, but whose driver died before it said so."""
+        """End what a driver decided, or wrote in part, before it died; for the next driver only."""
+        self._complete_endings()
         for number in self.resumable():
             history = self._run(number).history
             if not history or self.has_ended(number):
@@ -500,7 +499,7 @@ class SweepStudy:
             self._study.tell(trial, value, state=state)
 
     def _complete_endings(self) -> None:
-        """Tell Optuna of outcomes that a driver wrote just before it was killed."""
+        """Tell Optuna of outcomes that stand in the record already."""
         for frozen in self._study.get_trials(states=(TrialState.RUNNING,)):
             outcome = _outcome_of(frozen)
             if outcome not in (None, Outcome.CANCELLED):

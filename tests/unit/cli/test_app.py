@@ -1,5 +1,6 @@
 """The commands, through the program's own entry: what they print where, and their exit codes."""
 
+import contextlib
 import csv
 import io
 import json
@@ -23,6 +24,7 @@ from ganray.spec.models import SweepSpec
 from ganray.summary import summarize
 from ganray.tracking.recorder import MemoryRecorder, Recorder
 from ganray.trial import Outcome
+from ganray.tuning import cluster as cluster_module
 from ganray.tuning import driver
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
@@ -248,8 +250,8 @@ def test_sweep_that_ended_early_is_exit_code_1(
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster of two CPUs that is not there: enough for what is refused before any trial."""
-    monkeypatch.setattr(driver, "_start_ray", lambda: None)
-    monkeypatch.setattr(driver, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(driver, "joined", contextlib.nullcontext)
+    monkeypatch.setattr(cluster_module, "cluster_resources", lambda: {"CPU": 2.0})
 
 
 def test_name_that_exists_is_refused_with_both_ways_out(
@@ -269,7 +271,7 @@ def test_taken_name_is_refused_before_ray_starts(
     file: str, ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(driver, "_start_ray", lambda: started.append(True))
+    monkeypatch.setattr(driver, "joined", lambda: started.append(True))
     SweepStudy.create(load_sweep(file))
     assert ganray("run", file).code == 2
     assert started == []
@@ -279,7 +281,7 @@ def test_place_for_results_that_is_none_is_refused_before_ray_starts(
     file: str, here: Path, ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(driver, "_start_ray", lambda: started.append(True))
+    monkeypatch.setattr(driver, "joined", lambda: started.append(True))
     answer = ganray("run", file, "--storage", "foo://bar")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("ganray: storage.results: foo://bar cannot be used: ")

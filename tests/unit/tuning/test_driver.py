@@ -1,6 +1,8 @@
 """What follows what in a sweep; the running of trials, which needs Ray, is left out."""
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +10,19 @@ import optuna
 import pytest
 
 from ganray.data.registry import load_dataset
-from ganray.errors import NameTakenError
+from ganray.errors import NameTakenError, SpecError, SweepRunningError, UnknownSweepError
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome
 from ganray.tuning import driver
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
-from ganray.tuning.ray_hooks import SweepLimits
+from ganray.tuning.roster import SweepLimits
 from ganray.tuning.storage import open_storage
 from ganray.tuning.study import SweepStudy
 from tests.conftest import signals_at, small_spec
 
-Run = Callable[[SweepStudy, SweepLimits], None]
+Run = Callable[[SweepStudy, SweepLimits], None]  # what runs the trials of a study
 RESOURCES = {"CPU": 1.0, "GPU": 0.0}
 
 
@@ -34,6 +36,29 @@ def ending(outcome: Outcome) -> Run:
             limits.crashed += outcome is Outcome.CRASHED
 
     return run
+
+
+def rest(study: SweepStudy, limits: SweepLimits) -> None:
+    """All trials that were left complete, old ones first."""
+    for number in study.resumable():
+        study.ask_again(number)
+        study.report(number, signals_at(100, distance=0.1))
+        study.finish(number, Outcome.COMPLETED)
+    ending(Outcome.COMPLETED)(study, limits)
+
+
+def two_then_killed(study: SweepStudy, limits: SweepLimits) -> None:
+    """One trial completes, one reports, and nothing more is ever heard."""
+    for outcome in (Outcome.COMPLETED, None):
+        asked = study.ask()
+        study.report(asked.number, signals_at(100 if outcome else 10, distance=0.1))
+        if outcome is not None:
+            study.finish(asked.number, outcome)
+    raise Killed
+
+
+class Killed(BaseException):
+    """As far as the study can tell."""
 
 
 def interrupted(study: SweepStudy, limits: SweepLimits) -> None:
@@ -51,17 +76,18 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, Me
     def play(spec: SweepSpec, *phases: Run) -> tuple[SweepResult, MemoryRecorder]:
         coming = iter(zip(("attempt-1", "confirm-1"), phases, strict=False))
 
-        def run_trials(study: SweepStudy, experiment: str, *rest: Any) -> None:
+        def run_trials(self: Any, study: SweepStudy, experiment: str) -> None:
             name, run = next(coming)
             assert experiment == name
-            run(study, rest[-1])
+            run(study, self._limits)
 
-        monkeypatch.setattr(driver, "_run_trials", run_trials)
-        monkeypatch.setattr(driver.tune, "with_parameters", lambda trainable, **given: trainable)
+        monkeypatch.setattr(driver._Sweep, "_run_trials", run_trials)
         memory = MemoryRecorder()
         dataset = load_dataset(spec.data.model_dump())
+        study = SweepStudy.create(spec)
         try:
-            result = driver._run(SweepStudy.create(spec), dataset, RESOURCES, [memory])
+            with driver._leased(study) as lease:
+                result = driver._Sweep(study, dataset, RESOURCES, [memory], lease).run()
         finally:
             assert memory.outcomes is not None
         assert next(coming, None) is None
@@ -70,6 +96,30 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, Me
         return result, memory
 
     return play
+
+
+@pytest.fixture
+def resume(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, MemoryRecorder]]:
+    """Go on with a recorded sweep, whose phases go as given."""
+
+    def resume(
+        spec: SweepSpec, *phases: Run, settings: Sequence[str] = ()
+    ) -> tuple[SweepResult, MemoryRecorder, list[str]]:
+        coming, names = iter(phases), []
+
+        def run_trials(self: Any, study: SweepStudy, experiment: str) -> None:
+            names.append(experiment)
+            next(coming)(study, self._limits)
+
+        monkeypatch.setattr(driver._Sweep, "_run_trials", run_trials)
+        monkeypatch.setattr(driver, "joined", contextlib.nullcontext)
+        monkeypatch.setattr(driver, "trial_resources", lambda spec: RESOURCES)
+        memory = MemoryRecorder()
+        result = driver.resume_sweep(spec, settings, [memory])
+        assert next(coming, None) is None
+        return result, memory, names
+
+    return resume
 
 
 def studies(spec: SweepSpec) -> list[str]:
@@ -147,3 +197,115 @@ def test_name_with_a_confirmation_left_behind_is_refused_at_once(tmp_path: Path)
     with pytest.raises(NameTakenError, match="small"):
         driver.run_sweep(spec, [])
     assert studies(spec) == ["small.confirm"]
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def killed(spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep whose driver was killed when one trial had completed and one had reported."""
+    study = SweepStudy.create(spec)
+    with pytest.raises(Killed), driver._leased(study) as lease, monkeypatch.context() as patch:
+        patch.setattr(driver._Sweep, "_end", lambda self, interrupted: {})
+        patch.setattr(
+            driver._Sweep, "_run_trials", lambda self, study, _: two_then_killed(study, None)
+        )
+        dataset = load_dataset(spec.data.model_dump())
+        driver._Sweep(study, dataset, RESOURCES, [], lease).run()
+
+
+def test_killed_sweep_goes_on_and_tells_recorders_all_of_it(
+    tmp_path: Path, resume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = confirming(tmp_path, prune=None)
+    killed(spec, monkeypatch)
+    result, memory, names = resume(spec, rest, rest)
+    assert names == ["attempt-2", "confirm-2"]
+    assert result.outcomes == dict.fromkeys(range(7), Outcome.COMPLETED)
+    assert not result.cancelled
+    assert memory.sweep.name == "small"
+    assert memory.endings[0].outcome is Outcome.COMPLETED
+    assert [s.update for s in memory.reports[1]] == [10]
+    assert memory.closed
+
+
+def test_stopped_sweep_takes_more_trials_and_repeats_none(tmp_path: Path, play, resume) -> None:
+    spec = small_spec(tmp_path, prune=None)
+    play(spec, ending(Outcome.COMPLETED))
+    asked: list[int] = []
+
+    def noting(study: SweepStudy, limits: SweepLimits) -> None:
+        asked.extend(study.resumable())
+        while (new := study.ask()) is not None:
+            asked.append(new.number)
+            study.report(new.number, signals_at(100, distance=0.1))
+            study.finish(new.number, Outcome.COMPLETED)
+
+    result, memory, _ = resume(spec, noting, settings=["search.trials=6"])
+    assert asked == [4, 5]
+    assert len(result.outcomes) == 6
+    assert memory.sweep.trials == 6
+    assert SweepStudy.load(spec).spec.search.trials == 6
+
+
+def test_sweep_that_is_over_may_go_on_and_has_nothing_to_do(tmp_path: Path, play, resume) -> None:
+    spec = small_spec(tmp_path)
+    first, _ = play(spec, ending(Outcome.COMPLETED))
+    result, memory, _ = resume(spec, ending(Outcome.COMPLETED))
+    assert result.outcomes == first.outcomes
+    assert set(memory.endings) == {0, 1, 2, 3}
+
+
+def test_hours_and_failures_are_those_of_the_whole_sweep(
+    tmp_path: Path, play, resume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = {"updates": 100, "reports": 10, "hours": 2.0, "failures": 1}
+    clock = [1_000_000]
+    monkeypatch.setattr(driver, "now", lambda: clock[0])
+
+    def crash_two(study: SweepStudy, limits: SweepLimits) -> None:
+        clock[0] += 3_600_000
+        for _ in range(2):
+            study.finish(study.ask().number, Outcome.CRASHED)
+            limits.crashed += 1
+
+    spec = small_spec(tmp_path, budget=budget)
+    assert play(spec, crash_two)[0].reason == "2 trials crashed, more than budget.failures 1"
+    clock[0] += 10 * 3_600_000
+    seen: list[Any] = []
+
+    def look(study: SweepStudy, limits: SweepLimits) -> None:
+        seen.append((limits.crashed, limits.reason, limits._ends - time.monotonic()))
+
+    resume(spec, look, settings=["budget.failures=3"])
+    ((crashed, reason, seconds),) = seen
+    assert (crashed, reason) == (2, None)
+    assert seconds == pytest.approx(3_600, abs=5.0)
+
+
+def test_running_sweep_is_not_run_twice(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path)
+    memory = MemoryRecorder()
+    with (
+        driver._leased(SweepStudy.create(spec)),
+        pytest.raises(SweepRunningError, match="small"),
+    ):
+        driver.resume_sweep(spec, [], [memory])
+    assert memory.closed
+
+
+def test_unknown_sweep_cannot_go_on(tmp_path: Path) -> None:
+    memory = MemoryRecorder()
+    with pytest.raises(UnknownSweepError, match="no sweep named 'small'"):
+        driver.resume_sweep(small_spec(tmp_path), [], [memory])
+    assert memory.closed
+
+
+def test_change_that_makes_it_another_sweep_is_refused_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_spec(tmp_path)
+    SweepStudy.create(spec)
+    monkeypatch.setattr(driver, "joined", lambda: pytest.fail("Ray was started"))
+    with pytest.raises(SpecError, match="budget.updates"):
+        driver.resume_sweep(spec, ["budget.updates=77"], [])

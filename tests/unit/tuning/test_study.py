@@ -626,7 +626,7 @@ def test_looking_for_an_unknown_sweep_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kill_between_outcome_and_state_is_healed_on_opening(tmp_path: Path) -> None:
+def test_kill_between_outcome_and_state_is_healed_by_the_next_driver(tmp_path: Path) -> None:
     spec = small_spec(tmp_path)
     study = SweepStudy.create(spec)
     number = ask(study).number
@@ -643,7 +643,9 @@ def test_kill_between_outcome_and_state_is_healed_on_opening(tmp_path: Path) -> 
         study.finish(number, Outcome.COLLAPSED, "few modes")
 
     again = SweepStudy.load(spec)
-    again.finish(number, Outcome.CANCELLED, "the sweep was stopped")
+    assert frozen(spec)[0].state is TrialState.RUNNING  # to look changes nothing
+    again.settle()
+    assert again.finish(number, Outcome.CANCELLED, "the sweep was stopped") is None
     assert again.outcomes() == {0: Outcome.COLLAPSED}
     assert frozen(spec)[0].state is TrialState.PRUNED
 
