@@ -63,9 +63,14 @@ class Patience:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds  # may be changed at any time, also by a signal handler
+        self._seconds = seconds
+        self._deadline = float("inf")
         self._lock = threading.Lock()
         self._away_since: float | None = None
+
+    def hurry(self, seconds: float) -> None:
+        """Let no error wait for longer than until some seconds from now; a signal handler may."""
+        self._deadline = time.monotonic() + seconds
 
     def repeat(self, call: Callable[[], T], error: Exception) -> T:
         """Call until it does not fail in passing.
@@ -103,7 +108,7 @@ class Patience:
         ends = time.monotonic() + pause
         while True:
             now = time.monotonic()
-            if now > began + self.seconds:
+            if now > min(began + self._seconds, self._deadline):
                 return False
             if now >= ends:
                 return True
@@ -116,7 +121,7 @@ class Patience:
                 _log.warning(
                     "the study's storage fails: %s; waiting for it, up to %.0f s",
                     cause(error),
-                    self.seconds,
+                    self._seconds,
                 )
 
     def _tell_back(self) -> None:
