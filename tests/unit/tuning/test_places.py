@@ -8,7 +8,6 @@ from ganray.errors import ResourceError
 from ganray.tuning.places import (
     check_results,
     list_files,
-    open_storage,
     read_file,
     results_location,
     study_location,
@@ -85,23 +84,6 @@ def test_study_is_where_it_is_asked_for(place: str, expected: str, here: Path) -
 def test_study_stays_on_this_machine_where_results_go_elsewhere(here: Path) -> None:
     spec = small_spec(here, storage={"results": "s3://bucket/folder"})
     assert study_location(spec) == str(Path.home() / "ray_results/small/study.journal")
-
-
-def test_new_journal_gets_its_folder(here: Path) -> None:
-    spec = small_spec(here, storage={"study": "a/b"})
-    open_storage(spec, create=True)
-    assert (here / "a/b").is_dir()
-
-
-def test_journal_that_is_not_there_is_not_made_by_reading(here: Path) -> None:
-    spec = small_spec(here, storage={"study": "a/b"})
-    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
-        open_storage(spec, create=False)
-    assert list(here.iterdir()) == []
-    (here / "a/b").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
-        open_storage(spec, create=False)
-    assert list((here / "a/b").iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["new", "new/er", "with space", "größe", "100%", "a#b", "q?"])
