@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from ganray.errors import StorageError
 
@@ -134,8 +134,7 @@ class Patience:
 
 def is_passing(error: BaseException) -> bool:
     """Whether what failed may succeed when it is done again: a full disk, a lost connection."""
-    if isinstance(error, StorageInternalError):  # Optuna's, of whatever SQLAlchemy raised
-        return error.__cause__ is not None and is_passing(error.__cause__)
+    error = _origin(error)
     if isinstance(error, OSError):
         return error.errno in _PASSING_ERRNOS
     if not isinstance(error, DBAPIError):
@@ -153,11 +152,23 @@ def is_passing(error: BaseException) -> bool:
 
 def cause(error: BaseException) -> str:
     """What went wrong, in one line, of an error that may wrap another, and without a password."""
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        return cause(error.__cause__)
+    error = _origin(error)
     origin = error.orig if isinstance(error, DBAPIError) else None
     text = str(origin or error).strip() or type(error).__name__
     return without_password(text.splitlines()[0])
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What an error was made of: Optuna's hides SQLAlchemy's, which may hide the one before."""
+    while True:
+        hidden = None
+        if isinstance(error, StorageInternalError):
+            hidden = error.__cause__
+        if isinstance(error, PendingRollbackError):  # a lost connection was used again
+            hidden = error.__context__
+        if hidden is None:
+            return error
+        error = hidden
 
 
 def without_password(text: str) -> str:

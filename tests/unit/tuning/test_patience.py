@@ -33,6 +33,12 @@ def optunas(error: Exception) -> StorageInternalError:
     return found
 
 
+def used_again(error: Exception | None) -> exc.PendingRollbackError:
+    found = exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")
+    found.__context__ = error
+    return found
+
+
 LOST = exc.DBAPIError("SELECT", {}, Exception("gone"), connection_invalidated=True)
 PASSING = {
     "no space": OSError(errno.ENOSPC, "No space left on device"),
@@ -51,6 +57,7 @@ PASSING = {
     "standby": of_postgres(pg.ReadOnlySqlTransaction(), exc.InternalError),
     "closed": of_postgres(psycopg.InterfaceError("the connection is closed"), exc.InterfaceError),
     "connection lost": LOST,
+    "lost connection used again": used_again(LOST),
 }
 LASTING = {
     "permission": PermissionError(errno.EACCES, "Permission denied"),
@@ -65,6 +72,8 @@ LASTING = {
     "no such study": KeyError("Record does not exist."),
     "taken": DuplicatedStudyError(),
     "interrupt": KeyboardInterrupt(),
+    "wrong SQL, used again": used_again(of_postgres(pg.SyntaxError(), exc.ProgrammingError)),
+    "used again": used_again(None),
     "none of SQL": exc.ArgumentError("no URL"),
 }
 
@@ -93,6 +102,7 @@ def test_error_of_optuna_without_a_cause_lasts() -> None:
         (optunas(of_sqlite(5, "database is locked")), "database is locked"),
         (of_postgres(psycopg.OperationalError("refused\n\tIs it running?")), "refused"),
         (of_postgres(psycopg.OperationalError("of p://me:secret@host/db")), "of p://***@host/db"),
+        (optunas(used_again(of_postgres(psycopg.OperationalError("refused")))), "refused"),
         (KeyError(), "KeyError"),
         (of_postgres(psycopg.OperationalError()), "OperationalError"),
     ],
