@@ -95,7 +95,6 @@ class Lease:
         self._writing = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
-        _held.add(holder.token)
         self._thread.start()
 
     @classmethod
@@ -124,11 +123,9 @@ class Lease:
             for other in _holders(before):
                 _refuse_alive(study, other, watch)
             mine = _this_process(_generation(before) + 1, job)
-            _write(study, mine)
-            if not _has_rival(_entries(study), mine, before):
+            if _claim(study, mine):
                 return cls(study, mine, interval)
-            _write(study, replace(mine, released=True))
-            time.sleep(random.uniform(0.1, 1.0))  # not in step with it
+            time.sleep(random.uniform(0.1, 1.0))  # not in step with the rival
 
     def release(self) -> None:
         """Let another driver have the study; harmless when it was lost or released before."""
@@ -206,17 +203,29 @@ def _refuse_alive(study: Study, other: Holder, watch: float) -> None:
         raise _running(study, other)
 
 
-def _has_rival(entries: dict[str, Holder], mine: Holder, before: dict[str, Holder]) -> bool:
-    """Whether another driver came, or came back to life, since the entries were read before."""
+def _claim(study: Study, mine: Holder) -> bool:
+    """Take the lease; False if another driver came, too: then nobody may have it."""
+    _held.add(mine.token)
+    try:
+        _write(study, mine)
+        if not _has_rival(_entries(study), mine):
+            return True
+        _write(study, replace(mine, released=True))
+    except BaseException:
+        _held.discard(mine.token)
+        raise
+    _held.discard(mine.token)
+    return False
+
+
+def _has_rival(entries: dict[str, Holder], mine: Holder) -> bool:
+    """Whether another driver claims the lease, or has had it, since the last one died."""
     others = [each for each in entries.values() if each.token != mine.token]
-    came = any(
+    return any(
         other.generation > mine.generation
         or (other.generation == mine.generation and not other.released)
         for other in others
     )
-    beats = {each.token: each.beats for each in _holders(before)}
-    woke = any(other.beats != beats.get(other.token, other.beats) for other in others)
-    return came or woke
 
 
 def _running(study: Study, other: Holder) -> SweepRunningError:

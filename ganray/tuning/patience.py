@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from ganray.errors import StorageError
 
@@ -63,9 +63,14 @@ class Patience:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds  # may be changed at any time, also by a signal handler
+        self._seconds = seconds
+        self._deadline = float("inf")
         self._lock = threading.Lock()
         self._away_since: float | None = None
+
+    def hurry(self, seconds: float) -> None:
+        """Let no error wait for longer than until some seconds from now; a signal handler may."""
+        self._deadline = time.monotonic() + seconds
 
     def repeat(self, call: Callable[[], T], error: Exception) -> T:
         """Call until it does not fail in passing.
@@ -103,7 +108,7 @@ class Patience:
         ends = time.monotonic() + pause
         while True:
             now = time.monotonic()
-            if now > began + self.seconds:
+            if now > min(began + self._seconds, self._deadline):
                 return False
             if now >= ends:
                 return True
@@ -116,7 +121,7 @@ class Patience:
                 _log.warning(
                     "the study's storage fails: %s; waiting for it, up to %.0f s",
                     cause(error),
-                    self.seconds,
+                    self._seconds,
                 )
 
     def _tell_back(self) -> None:
@@ -129,8 +134,7 @@ class Patience:
 
 def is_passing(error: BaseException) -> bool:
     """Whether what failed may succeed when it is done again: a full disk, a lost connection."""
-    if isinstance(error, StorageInternalError):  # Optuna's, of whatever SQLAlchemy raised
-        return error.__cause__ is not None and is_passing(error.__cause__)
+    error = _origin(error)
     if isinstance(error, OSError):
         return error.errno in _PASSING_ERRNOS
     if not isinstance(error, DBAPIError):
@@ -148,11 +152,23 @@ def is_passing(error: BaseException) -> bool:
 
 def cause(error: BaseException) -> str:
     """What went wrong, in one line, of an error that may wrap another, and without a password."""
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        return cause(error.__cause__)
+    error = _origin(error)
     origin = error.orig if isinstance(error, DBAPIError) else None
     text = str(origin or error).strip() or type(error).__name__
     return without_password(text.splitlines()[0])
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What an error was made of: Optuna's hides SQLAlchemy's, which may hide the one before."""
+    while True:
+        hidden = None
+        if isinstance(error, StorageInternalError):
+            hidden = error.__cause__
+        if isinstance(error, PendingRollbackError):  # a lost connection was used again
+            hidden = error.__context__
+        if hidden is None:
+            return error
+        error = hidden
 
 
 def without_password(text: str) -> str:

@@ -52,11 +52,11 @@ class PatientStorage(BaseStorage):
         self._patience = Patience(patience)
 
     def hurry(self, seconds: float) -> None:
-        """From now on be patient for these seconds only, also where a call waits already.
+        """Wait for the storage until some seconds from now, and no longer, in any call.
 
         May be called by any thread and by a signal handler.
         """
-        self._patience.seconds = seconds
+        self._patience.hurry(seconds)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

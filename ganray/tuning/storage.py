@@ -8,7 +8,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ganray.errors import ResourceError, StorageError
 from ganray.tuning.journal import JournalFile
@@ -25,6 +25,7 @@ _LIBPQ_TIMEOUTS = {
     "tcp_user_timeout": 30_000,  # milliseconds
 }
 _LIBPQ_DRIVERS = {"psycopg", "psycopg2"}
+_EXISTS = {"42P07", "42710"}  # SQLSTATE: duplicate table, duplicate object
 _TRIES = 5  # of processes that make the tables of one database at the same time
 
 
@@ -46,18 +47,17 @@ def open_storage(
     """
     place = study_location(sweep)
     is_database = "://" in place
-    make = partial(_open_database, place) if is_database else partial(_open_journal, place, create)
+    if not is_database and not create and not Path(place).exists():
+        raise FileNotFoundError(place)
+    make = partial(_open_database if is_database else _open_journal, place)
     try:
-        storage = _open(make, opening)
-    except FileNotFoundError:
-        raise
+        return PatientStorage(_open(make, opening), patience)
     except ImportError as error:
         raise ResourceError(f"the study's database needs a driver: {error}") from None
     except (SQLAlchemyError, StorageInternalError, StorageError, OSError) as error:
         raise ResourceError(
             f"the study's storage {without_password(place)} cannot be opened: {cause(error)}"
         ) from None
-    return PatientStorage(storage, patience)
 
 
 def _open(make: Callable[[], BaseStorage], patience: float) -> BaseStorage:
@@ -69,12 +69,8 @@ def _open(make: Callable[[], BaseStorage], patience: float) -> BaseStorage:
         return Patience(patience).repeat(make, error)
 
 
-def _open_journal(place: str, create: bool) -> BaseStorage:
-    path = Path(place)
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.exists():
-        raise FileNotFoundError(path)
+def _open_journal(place: str) -> BaseStorage:
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFile(place))
 
 
@@ -84,10 +80,17 @@ def _open_database(place: str) -> BaseStorage:
     for _ in range(_TRIES - 1):
         try:
             return get_storage(RDBStorage(place, settings))
-        except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if is_passing(error) or "already exists" not in str(error):
+        except DBAPIError as error:
+            if not _was_made_meanwhile(error):
                 raise
     return get_storage(RDBStorage(place, settings))
+
+
+def _was_made_meanwhile(error: DBAPIError) -> bool:
+    """Whether another process made the same table or row between our look and our doing so."""
+    state = getattr(error.orig, "sqlstate", None)
+    exists = state in _EXISTS or (state is None and "already exists" in str(error.orig))
+    return isinstance(error, IntegrityError) or exists
 
 
 def _engine_settings(url: URL) -> dict[str, Any]:

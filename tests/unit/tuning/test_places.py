@@ -87,23 +87,6 @@ def test_study_stays_on_this_machine_where_results_go_elsewhere(here: Path) -> N
     assert study_location(spec) == str(Path.home() / "ray_results/small/study.journal")
 
 
-def test_new_journal_gets_its_folder(here: Path) -> None:
-    spec = small_spec(here, storage={"study": "a/b"})
-    open_storage(spec, create=True)
-    assert (here / "a/b").is_dir()
-
-
-def test_journal_that_is_not_there_is_not_made_by_reading(here: Path) -> None:
-    spec = small_spec(here, storage={"study": "a/b"})
-    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
-        open_storage(spec, create=False)
-    assert list(here.iterdir()) == []
-    (here / "a/b").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"a/b/small\.journal"):
-        open_storage(spec, create=False)
-    assert list((here / "a/b").iterdir()) == []
-
-
 @pytest.mark.parametrize("folder", ["new", "new/er", "with space", "größe", "100%", "a#b", "q?"])
 def test_file_comes_back_as_it_was_written(folder: str, tmp_path: Path) -> None:
     content = bytes(range(256)) * 100
