@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ganray.secrets import RedactingFilter
 from ganray.tracking import schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 log = logging.getLogger("ganray.tracking")
+log.addFilter(RedactingFilter())  # MLflow's errors tell the URL of the store
 
 FLUSH_SECONDS = 1.0
 BATCH = 1_000  # metrics in one `log_batch`: the server's limit

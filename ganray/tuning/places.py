@@ -1,16 +1,15 @@
 """Where a sweep keeps what: the study's storage, and the files of its trials."""
 
-import re
 from pathlib import Path
 
 import pyarrow
 import pyarrow.fs
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ganray.errors import ResourceError
+from ganray.secrets import redact
 from ganray.spec.models import SweepSpec
 
 DEFAULT_RESULTS = "~/ray_results"
@@ -38,9 +37,9 @@ def check_results(spec: SweepSpec) -> None:
     try:
         pyarrow.fs.FileSystem.from_uri(place)
     except (pyarrow.ArrowException, OSError) as error:
-        cause = _without_password(str(error)).splitlines()[0]
+        cause = redact(str(error)).splitlines()[0]
         raise ResourceError(
-            f"storage.results: {_without_password(place)} cannot be used: {cause}; give a folder, "
+            f"storage.results: {redact(place)} cannot be used: {cause}; give a folder, "
             "or a URL that starts with file://, s3://, gs://, abfss:// or hdfs://"
         ) from None
 
@@ -75,9 +74,9 @@ def open_storage(spec: SweepSpec, *, create: bool) -> BaseStorage:
         except ImportError as error:
             raise ResourceError(f"the study's database needs a driver: {error}") from None
         except SQLAlchemyError as error:
-            shown = make_url(place).render_as_string(hide_password=True)
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise ResourceError(f"the study's storage {shown} cannot be opened: {cause}") from None
+            told = f"the study's storage {place} cannot be opened: {cause}"
+            raise ResourceError(redact(told)) from None
     path = Path(place)
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,11 +118,6 @@ def _local_results(spec: SweepSpec) -> str:
     """The journal needs a file system; with results elsewhere it stays on this machine."""
     place = results_location(spec)
     return str(Path(DEFAULT_RESULTS).expanduser()) if _is_url(place) else place
-
-
-def _without_password(text: str) -> str:
-    """What stands before the @ of a URL is nobody's business."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)
 
 
 def _is_url(place: str) -> bool:

@@ -18,6 +18,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ganray.secrets import redact
 from ganray.tracking.recorder import Evidence, Recorder, TrialRecord
 from ganray.trial import Outcome
 from ganray.tuning.places import (
@@ -187,4 +188,5 @@ def _cause(trial: Trial) -> str:
     error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1 if 'Traceback' in lines[0] else 0] if lines else ''}"
+    line = lines[-1 if "Traceback" in lines[0] else 0] if lines else ""
+    return redact(f"{type(cause).__name__}: {line}")

@@ -7,6 +7,7 @@ import pyarrow
 from ray import tune
 
 from ganray.data.dataset import Dataset
+from ganray.secrets import redacted_errors
 from ganray.spec.models import SweepSpec
 from ganray.trial import TrialConfig
 from ganray.tuning.files import TrialFiles
@@ -44,9 +45,10 @@ class GanTrial(tune.Trainable):
         """Train up to the next report."""
         files, self._files = self._files, None  # an error here leaves nothing that could be saved
         assert files is not None, "Tune takes no step after an error"
-        signals = self._session.next_report()
-        # never "done": Tune would end the trial without asking the scheduler
-        result = {"signals": signals, **files.after_report(signals)}
+        with redacted_errors():  # Tune writes them into files of the trial's folder
+            signals = self._session.next_report()
+            # never "done": Tune would end the trial without asking the scheduler
+            result = {"signals": signals, **files.after_report(signals)}
         self._files = files
         return result
 

@@ -53,7 +53,7 @@ def test_folder_may_hold_results_and_is_not_made_by_asking(place: str | None, he
     [
         ("foo://bar", "foo://bar", "Unrecognized filesystem type"),
         ("://bar", "://bar", "Cannot parse URI"),
-        ("foo://me:secret@bar", "foo://***@bar", "Unrecognized filesystem type"),
+        ("foo://secret@bar", "foo://***@bar", "Unrecognized filesystem type"),
     ],
 )
 def test_url_of_no_known_file_system_is_refused(
