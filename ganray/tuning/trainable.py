@@ -33,6 +33,7 @@ class GanTrial(tune.Trainable):
         self._files: TrialFiles | None = None
         self.reset_config(config)
 
+    @redacted_errors()  # Tune writes them into files of the trial's folder
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another trial."""
         self.cleanup()
@@ -41,14 +42,14 @@ class GanTrial(tune.Trainable):
         self._files = TrialFiles(self._session, folder)
         return True
 
+    @redacted_errors()
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         files, self._files = self._files, None  # an error here leaves nothing that could be saved
         assert files is not None, "Tune takes no step after an error"
-        with redacted_errors():  # Tune writes them into files of the trial's folder
-            signals = self._session.next_report()
-            # never "done": Tune would end the trial without asking the scheduler
-            result = {"signals": signals, **files.after_report(signals)}
+        signals = self._session.next_report()
+        # never "done": Tune would end the trial without asking the scheduler
+        result = {"signals": signals, **files.after_report(signals)}
         self._files = files
         return result
 
