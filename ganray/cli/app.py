@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -10,6 +12,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from ganray.errors import GanrayError
+from ganray.secrets import RedactingFilter, redact
 
 # Everything heavy is imported inside the command that needs it: `--help` must answer at once.
 
@@ -109,7 +112,9 @@ def run(
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
     print_summary(spec.name, uri)
     record_figures(spec, uri, console)
-    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {uri}", highlight=False)
+    console.print(
+        f"\nEvery trial is in MLflow: ganray ui --tracking-uri {redact(uri)}", highlight=False
+    )
     if result.cancelled or result.reason is not None:
         raise typer.Exit(1)
 
@@ -269,20 +274,27 @@ def ui(
 
     uri = store(tracking_uri)
     if uri.startswith(("http://", "https://")):
-        print(f"The MLflow UI is at {uri}")
+        print(f"The MLflow UI is at {redact(uri)}")
         return
-    print(f"The MLflow UI of {uri} is at http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    raise typer.Exit(subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)]))
+    shown = f"The MLflow UI of {redact(uri)} is at http://127.0.0.1:{port}"
+    print(f"{shown} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    store_of = {"MLFLOW_BACKEND_STORE_URI": uri}  # whoever lists processes reads their arguments
+    raise typer.Exit(subprocess.call(command, env=os.environ | store_of))
 
 
 def main() -> None:
     """The program: ganray's own errors become a message and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RedactingFilter())
     try:
         app()
     except GanrayError as error:
         _fail(str(error), error.exit_code)
+    except Exception:
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
 
 
 def _as_settings(given: Mapping[str, object]) -> list[str]:
@@ -300,6 +312,6 @@ def _storage(place: str | None) -> dict[str, str | None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    for line in message.splitlines():
+    for line in redact(message).splitlines():
         print(f"ganray: {line}", file=sys.stderr)
     sys.exit(code)

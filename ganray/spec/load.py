@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import ComposerError
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ganray.errors import SpecError
@@ -17,6 +17,7 @@ from ganray.spec import checks
 from ganray.spec.models import Prune, SweepSpec
 from ganray.spec.overrides import apply_overrides
 from ganray.spec.problems import from_pydantic, shown, unknown
+from ganray.spec.yaml import LARGEST, RefusedYamlError, read_yaml
 
 
 class _Kind(NamedTuple):
@@ -129,6 +130,8 @@ def _validated(section: Any, place: str) -> Prune:
 
 def _read(path: Path, kind: _Kind = _SWEEP) -> dict[str, Any]:
     try:
+        if path.is_file() and (size := path.stat().st_size) > 4 * LARGEST:  # bytes of a character
+            raise SpecError([f"has {size:,} bytes; a sweep file is far smaller"])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError(["no such file"]) from None
@@ -143,11 +146,13 @@ def _read(path: Path, kind: _Kind = _SWEEP) -> dict[str, Any]:
 
 def _mapping(text: str, kind: _Kind) -> dict[str, Any]:
     try:
-        raw = YAML(typ="safe", pure=True).load(text)
+        raw = read_yaml(text)
     except DuplicateKeyError as error:
         raise SpecError([_at_line(error, _duplicate(error))]) from None
     except MarkedYAMLError as error:
         raise SpecError([_at_line(error, _syntax(error))]) from None
+    except RefusedYamlError as error:
+        raise SpecError([str(error)]) from None
     except YAMLError as error:
         raise SpecError([f"is not YAML: {' '.join(str(error).split())}"]) from None
     if raw is None:
@@ -173,6 +178,9 @@ def _duplicate(error: MarkedYAMLError) -> str:
 def _syntax(error: MarkedYAMLError) -> str:
     if isinstance(error, ComposerError) and "another document" in str(error.problem):
         return "a second document begins; a sweep file has one"
+    if isinstance(error, ConstructorError) and "constructor for the tag" in str(error.problem):
+        tag = str(error.problem).split("'")[1]
+        return f"a tag, {tag}; a sweep file has none"
     if "'\\t'" in str(error.problem):
         return "a tab; YAML is indented with spaces"
     return f"is not YAML: {error.problem}"

@@ -18,9 +18,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ganray.secrets import has_password, redact
 from ganray.spec import checks
 from ganray.spec.data import DataPart
-from ganray.spec.names import MetricName, PrunerName, SamplerName
+from ganray.spec.names import SWEEP_NAME, MetricName, PrunerName, SamplerName
 from ganray.spec.networks import MlpNetworks, NetworksPart, import_path
 from ganray.spec.parameters import Part, Seed, Share, Trainer, or_auto
 from ganray.spec.space import Space
@@ -142,24 +143,37 @@ class Resources(Part):
     max_gpus: PositiveFloat | None = None
 
 
+def _without_password(url: str) -> str:
+    if has_password(url):
+        raise PydanticCustomError(
+            "password",
+            f"{redact(url)} holds a password, which would stand in every record of the sweep; "
+            "give it in the environment: PGPASSWORD, MLFLOW_TRACKING_PASSWORD, AWS_…",
+        )
+    return url
+
+
+Place = Annotated[str, AfterValidator(_without_password)]
+
+
 class Storage(Part):
     """Where the study and the trials' files are; None: `~/ray_results`."""
 
-    study: str | None = None
-    results: str | None = None
+    study: Place | None = None
+    results: Place | None = None
 
 
 class Tracking(Part):
     """The MLflow store; None: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db` here."""
 
-    uri: str | None = None
+    uri: Place | None = None
     experiment: Annotated[str, Field(min_length=1)] = "ganray"
 
 
 class SweepSpec(Part):
     """One sweep: one YAML file, one Optuna study, one parent MLflow run."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+    name: Annotated[str, Field(pattern=SWEEP_NAME)]
     description: str | None = None
     data: DataPart
     networks: NetworksPart = MlpNetworks()

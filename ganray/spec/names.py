@@ -6,6 +6,8 @@ each of these against the registry that it names.
 
 from typing import Literal
 
+# the name of a sweep, and so of its folders, its study, its runs; a part of their filters
+SWEEP_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 ModelName = Literal["gan", "vae", "autoencoder"]
 FganName = Literal[
     "fgan_kl",

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ganray.errors import SpecError
 from ganray.spec.models import SweepSpec
 from ganray.spec.parameters import Trainer
 from ganray.spec.problems import unknown
+from ganray.spec.yaml import read_yaml
 
 
 def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ def _apply(raw: dict[str, Any], text: str) -> None:
 
 def _parse(text: str, value: str) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(value)
+        return read_yaml(value)
     except YAMLError:
         raise SpecError([f"--set {text}: the value is not YAML"]) from None
 

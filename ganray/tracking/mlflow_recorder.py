@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
+from ganray.secrets import RedactingFilter
 from ganray.tracking.mlflow_writer import MlflowWriter, is_passing
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, Verdict
 
 log = logging.getLogger("ganray.tracking")
+log.addFilter(RedactingFilter())  # MLflow's errors tell the URL of the store
 
 FLUSH_SECONDS = 1.0
 CHUNK = 1_000  # events that are taken from the queue at a time

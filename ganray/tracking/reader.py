@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganray.errors import GanrayError, TrackingError, UnknownSweepError
+from ganray.secrets import redact
+from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import schema
 from ganray.tracking.store import is_missing, open_client, tracking_uri
 from ganray.trial import COUNTERS, SIGNALS
@@ -170,21 +172,23 @@ def _reading(uri: str | None) -> Iterator["MlflowClient"]:
     except GanrayError:
         raise
     except Exception as error:
-        raise TrackingError(f"the tracking store {store} cannot be read: {error}") from error
+        told = f"the tracking store {store} cannot be read: {error}"
+        raise TrackingError(redact(told)) from None  # MLflow's own error tells the whole URL
 
 
 def _parent(client: "MlflowClient", name: str, uri: str | None) -> "Run":
     """The run of a sweep itself, the latest of that name."""
     parent = next(_search(client, name, {schema.KIND: "sweep"}), None)
     if parent is None:
-        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {tracking_uri(uri)}")
+        store = redact(tracking_uri(uri))
+        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {store}")
     return parent
 
 
 def _search(client: "MlflowClient", name: str, tags: dict[str, str]) -> Iterator["Run"]:
     """A sweep's runs that have these tags, the latest first."""
-    if "'" in name:  # no sweep has such a name, and the filter's grammar has no escape
-        return
+    if not re.fullmatch(SWEEP_NAME, name):
+        return  # no sweep has such a name, and the filter's grammar has no escape
     wanted = {schema.SWEEP: name, **tags}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     experiments = [e.experiment_id for e in client.search_experiments()]

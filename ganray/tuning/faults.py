@@ -17,6 +17,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from ganray.secrets import redact
 from ganray.trial import Cause
 
 # How often a trial may fail for one cause without a new report in between; None: any number of
@@ -44,7 +45,7 @@ class Fault:
     @classmethod
     def of(cls, error: BaseException, update: int, at: int) -> "Fault":
         """What an error that Tune got from a trial's actor says."""
-        return cls(_cause(error), _one_line(error), update, at)
+        return cls(_cause(error), redact(_one_line(error)), update, at)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Fault":

@@ -13,6 +13,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from ganray.errors import StorageError
+from ganray.secrets import redact
 
 PATIENCE = 600.0  # seconds: a database that moves to another machine, a disk that is tidied up
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
@@ -155,7 +156,7 @@ def cause(error: BaseException) -> str:
     error = _origin(error)
     origin = error.orig if isinstance(error, DBAPIError) else None
     text = str(origin or error).strip() or type(error).__name__
-    return without_password(text.splitlines()[0])
+    return redact(text.splitlines()[0])
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -169,8 +170,3 @@ def _origin(error: BaseException) -> BaseException:
         if hidden is None:
             return error
         error = hidden
-
-
-def without_password(text: str) -> str:
-    """What stands before the @ of a URL is nobody's business."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)

@@ -1,7 +1,6 @@
 """Where a sweep keeps what: its study, and the files of its trials."""
 
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,7 @@ import pyarrow
 import pyarrow.fs
 
 from ganray.errors import ResourceError
+from ganray.secrets import redact
 from ganray.spec.models import Storage
 
 DEFAULT_RESULTS = "~/ray_results"
@@ -57,9 +57,9 @@ def check_results(sweep: Located) -> None:
     try:
         pyarrow.fs.FileSystem.from_uri(place)
     except (pyarrow.ArrowException, OSError) as error:
-        cause = _without_password(str(error)).splitlines()[0]
+        cause = redact(str(error)).splitlines()[0]
         raise ResourceError(
-            f"storage.results: {_without_password(place)} cannot be used: {cause}; give a folder, "
+            f"storage.results: {redact(place)} cannot be used: {cause}; give a folder, "
             "or a URL that starts with file://, s3://, gs://, abfss:// or hdfs://"
         ) from None
 
@@ -135,11 +135,6 @@ def _local_results(sweep: Located) -> str:
     """The journal needs a file system; with results elsewhere it stays on this machine."""
     place = results_location(sweep)
     return str(Path(DEFAULT_RESULTS).expanduser()) if _is_url(place) else place
-
-
-def _without_password(text: str) -> str:
-    """What stands before the @ of a URL is nobody's business."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)
 
 
 def _is_url(place: str) -> bool:

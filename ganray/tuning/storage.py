@@ -11,8 +11,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ganray.errors import ResourceError, StorageError
+from ganray.secrets import redact
 from ganray.tuning.journal import JournalFile
-from ganray.tuning.patience import PATIENCE, Patience, cause, is_passing, without_password
+from ganray.tuning.patience import PATIENCE, Patience, cause, is_passing
 from ganray.tuning.patient_storage import PatientStorage
 from ganray.tuning.places import Located, study_location
 
@@ -56,7 +57,7 @@ def open_storage(
         raise ResourceError(f"the study's database needs a driver: {error}") from None
     except (SQLAlchemyError, StorageInternalError, StorageError, OSError) as error:
         raise ResourceError(
-            f"the study's storage {without_password(place)} cannot be opened: {cause(error)}"
+            f"the study's storage {redact(place)} cannot be opened: {cause(error)}"
         ) from None
 
 

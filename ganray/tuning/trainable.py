@@ -8,6 +8,7 @@ import pyarrow
 from ray import tune
 
 from ganray.data.dataset import Dataset
+from ganray.secrets import redacted_errors
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning.files import TrialFiles
@@ -45,6 +46,7 @@ class GanTrial(tune.Trainable):
         self._config: dict[str, Any] | None = new_config
         return True
 
+    @redacted_errors()  # Tune writes them into files of the trial's folder
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
         config, self._config = self._config, None

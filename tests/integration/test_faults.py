@@ -115,7 +115,6 @@ def test_stopped_sweep_is_recorded_within_half_a_minute_and_goes_on(
 # --- trials that fail -----------------------------------------------------------------------------
 
 
-
 def test_trial_that_exhausts_memory_is_tried_again_once_and_is_crashed(
     tmp_path: Path, peaceful: Expected
 ) -> None:
@@ -144,7 +143,9 @@ def test_trial_that_hangs_is_ended_and_the_sweep_goes_on(tmp_path: Path) -> None
     budget = {"updates": 600, "reports": 6, "silence_minutes": 0.2}
     sweep = Sweep(tmp_path, networks=networks, search=search, budget=budget, prune=None)
     sweep.run("run", str(sweep.file))
-    found = {t.assignment.config.batch_size: t.ending for t in SweepStudy.load(sweep.spec).recorded()}
+    found = {
+        t.assignment.config.batch_size: t.ending for t in SweepStudy.load(sweep.spec).recorded()
+    }
     hung, other = found[65], found[64]
     assert hung is not None
     assert other is not None

@@ -4,6 +4,8 @@ import contextlib
 import csv
 import io
 import json
+import logging
+import os
 import re
 import subprocess
 import sys
@@ -627,18 +629,91 @@ def test_ui_of_a_server_is_where_the_server_is(ganray: Program) -> None:
 def test_ui_of_a_local_store_is_on_this_machine_only(
     ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[list[str]] = []
+    started: list[tuple[list[str], dict[str, str]]] = []
 
-    def call(command: list[str]) -> int:
-        started.append(command)
+    def call(command: list[str], env: dict[str, str]) -> int:
+        started.append((command, env))
         return 0
 
     monkeypatch.setattr(subprocess, "call", call)
-    answer = ganray("ui", "--tracking-uri", "sqlite:///x.db", "--port", "5055")
+    store = "postgresql://me:secret@host/db"
+    answer = ganray("ui", "--tracking-uri", store, "--port", "5055")
     assert answer.code == 0
-    assert "http://127.0.0.1:5055" in answer.out
-    (command,) = started
+    assert "The MLflow UI of postgresql://***@host/db is at http://127.0.0.1:5055" in answer.out
+    ((command, environment),) = started
     assert command[:4] == [sys.executable, "-m", "mlflow", "ui"]
-    assert command[4:] == [
-        *["--backend-store-uri", "sqlite:///x.db", "--host", "127.0.0.1", "--port", "5055"],
-    ]
+    assert command[4:] == ["--host", "127.0.0.1", "--port", "5055"]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == store  # whoever lists processes sees it not
+    assert environment.items() >= os.environ.items()
+
+
+def test_ui_of_a_server_is_told_without_its_password(ganray: Program) -> None:
+    answer = ganray("ui", "--tracking-uri", "http://me:secret@host:5000")
+    assert answer == (0, "The MLflow UI is at http://***@host:5000\n", "")
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def test_error_is_told_without_secrets(
+    here: Path, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "pl4nted")
+    answer = ganray("summary", "nope", "--tracking-uri", "http://me:secret@127.0.0.1:9")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("ganray: the tracking store http://***@127.0.0.1:9 cannot be read")
+    assert "secret" not in answer.err
+    assert ganray("validate", "pl4nted").err == "ganray: ***: no such file\n"
+
+
+def test_unexpected_error_and_what_is_logged_are_told_without_secrets(
+    recorded: str, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        logging.getLogger("some.library").warning("trying %s", "http://me:secret@host")
+        raise ZeroDivisionError("http://me:secret@host")
+
+    monkeypatch.setattr("ganray.cli.tables.print_summary", fail)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process of its own
+    answer = ganray("summary", "recorded", "--tracking-uri", recorded)
+    assert (answer.code, answer.out) == (1, "")
+    logged, *told = answer.err.splitlines()
+    assert logged == "trying http://***@host"
+    assert told[0] == "Traceback (most recent call last):"
+    assert told[-1] == "ZeroDivisionError: http://***@host"
+
+
+HOSTILE_NAMES = [
+    *["../ring", "/etc/passwd", "a/b", ".", "..", "x' or '1'='1", 'x" or ""="', "x;--", "`x`"],
+    *["ring\n", "a b", "\u202ering", "ring.confirm", "-", "a" * 101, "%", "ring\\"],
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_name_that_no_sweep_can_have_is_refused_in_a_file(
+    name: str, file: str, ganray: Program, here: Path
+) -> None:
+    before = set(here.parent.rglob("*"))
+    for answer in (
+        ganray("run", file, "--name", name),
+        ganray("validate", file, "--set", f"name={json.dumps(name)}"),
+    ):
+        assert (answer.code, answer.out) == (2, "")
+        assert "name: must be at most 100 letters, digits, - and _" in answer.err
+    assert set(here.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, "' or tags.`ganray.sweep` like '%"])
+def test_name_that_no_sweep_can_have_finds_none(name: str, recorded: str, ganray: Program) -> None:
+    answer = ganray("summary", "--tracking-uri", recorded, "--", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"ganray: no sweep named '{name.splitlines()[0]}")
+
+
+@pytest.mark.parametrize("key", ["storage.study", "storage.results", "tracking.uri"])
+def test_url_with_a_password_is_refused_and_not_shown(key: str, file: str, ganray: Program) -> None:
+    answer = ganray("validate", file, "--set", f"{key}=postgresql://me:secret@host/db")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{key}: postgresql://***@host/db holds a password" in answer.err
+    assert "PGPASSWORD" in answer.err
+    assert "secret" not in answer.err

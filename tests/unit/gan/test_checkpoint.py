@@ -1,7 +1,12 @@
 """Checkpoints: read without running code, gone on with, and drawn from."""
 
+import contextlib
 import io
+import os
+import pickle
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -131,3 +136,28 @@ def test_a_file_of_another_format_is_refused(content, message):
 def test_a_file_that_is_none_is_refused():
     with pytest.raises(CheckpointError, match="this is no checkpoint"):
         load(b"PNG")
+
+
+class Hostile:
+    """What touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, (f"touch {self.path}",))
+
+
+@pytest.mark.parametrize("write", [torch.save, pickle.dump], ids=["torch", "pickle"])
+@pytest.mark.parametrize("whole", [True, False], ids=["all of it", "a part"])
+def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(write, whole, tmp_path):
+    hostile = Hostile(tmp_path / "ran")
+    checkpoint = hostile if whole else {"format": 1, "config": {}, "state": {"players": hostile}}
+    out = io.BytesIO()
+    write(checkpoint, out)
+    with pytest.raises(CheckpointError, match="this is no checkpoint"):
+        load(out.getvalue())
+    assert not (tmp_path / "ran").exists()
+    with contextlib.suppress(Exception):  # it is hostile indeed
+        torch.load(io.BytesIO(out.getvalue()), weights_only=False)
+    assert (tmp_path / "ran").exists()

@@ -142,6 +142,13 @@ def test_store_that_cannot_be_read_is_told(uri: str, here: Path) -> None:
         fetch_sweep("recorded", uri)
 
 
+def test_store_that_cannot_be_read_is_told_without_its_password(here: Path) -> None:
+    with pytest.raises(TrackingError) as error:
+        fetch_sweep("recorded", "http://me:secret@127.0.0.1:9")
+    assert "secret" not in str(error.value)
+    assert error.value.__suppress_context__  # MLflow's own error tells the whole URL
+
+
 def test_reading_makes_no_store(here: Path) -> None:
     with pytest.raises((UnknownSweepError, TrackingError), match=r"none\.db"):
         fetch_sweep("recorded", f"sqlite:///{here}/none.db")

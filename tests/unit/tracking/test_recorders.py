@@ -646,6 +646,17 @@ def test_store_that_is_never_there_holds_nobody_up(
     assert "did not reach it; the study has them" in caplog.text
 
 
+def test_store_that_is_away_is_told_without_its_password(
+    quick: None, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.1)
+    recorder = MlflowRecorder("http://me:secret@127.0.0.1:9", "ganray")
+    recorder.start_sweep(SWEEP)
+    recorder.close()
+    assert "the tracking store is away" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
     quick: None, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

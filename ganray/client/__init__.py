@@ -1,0 +1,1 @@
+"""Sends sweeps to clusters, and reads how they are."""
