@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class Driver:
         family = [*psutil.Process(self.process.pid).children(recursive=True)]
         self.process.kill()
         for process in family:
-            with _gone_is_fine():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
 
@@ -147,14 +147,6 @@ class Driver:
 def trial_processes(family: psutil.Process) -> Iterator[psutil.Process]:
     """The processes below another one that train."""
     for process in family.children(recursive=True):
-        with _gone_is_fine():
+        with suppress(psutil.NoSuchProcess):
             if "Trainable" in " ".join(process.cmdline()):
                 yield process
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass

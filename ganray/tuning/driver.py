@@ -263,7 +263,7 @@ def _recorders(spec: SweepSpec) -> list[Recorder]:
 
 @contextlib.contextmanager
 def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
-    """Close them at the end, while the lease is held: nobody else writes then. Twice is harmless."""
+    """Close them at the end; while the lease is held, nobody else writes. Twice is harmless."""
     try:
         yield
     finally:

@@ -205,13 +205,15 @@ def test_name_with_a_confirmation_left_behind_is_refused_at_once(tmp_path: Path)
 def killed(spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep whose driver was killed when one trial had completed and one had reported."""
     study = SweepStudy.create(spec)
-    with pytest.raises(Killed), driver._leased(study) as lease, monkeypatch.context() as patch:
+    dataset = load_dataset(spec.data.model_dump())
+    with driver._leased(study) as lease, monkeypatch.context() as patch:
         patch.setattr(driver._Sweep, "_end", lambda self, interrupted: {})
         patch.setattr(
             driver._Sweep, "_run_trials", lambda self, study, _: two_then_killed(study, None)
         )
-        dataset = load_dataset(spec.data.model_dump())
-        driver._Sweep(study, dataset, RESOURCES, [], lease).run()
+        sweep = driver._Sweep(study, dataset, RESOURCES, [], lease)
+        with pytest.raises(Killed):
+            sweep.run()
 
 
 def test_killed_sweep_goes_on_and_tells_recorders_all_of_it(
@@ -307,5 +309,5 @@ def test_change_that_makes_it_another_sweep_is_refused_before_ray_starts(
     spec = small_spec(tmp_path)
     SweepStudy.create(spec)
     monkeypatch.setattr(driver, "joined", lambda: pytest.fail("Ray was started"))
-    with pytest.raises(SpecError, match="budget.updates"):
+    with pytest.raises(SpecError, match=r"budget\.updates"):
         driver.resume_sweep(spec, ["budget.updates=77"], [])
