@@ -12,18 +12,20 @@ from optuna.storages import JournalStorage, _CachedStorage
 from sqlalchemy import make_url
 
 from ganray.errors import ResourceError
-from ganray.spec.models import SweepSpec
+from ganray.spec.models import Storage
 from ganray.tuning import storage
 from ganray.tuning.journal import JournalFile
 from ganray.tuning.patience import PATIENCE
 from ganray.tuning.patient_storage import PatientStorage
+from ganray.tuning.places import Place
 from ganray.tuning.storage import open_storage
 from tests.conftest import small_spec
 from tests.servers import PASSWORD, PostgresServer
 
 
-def at(place: str, folder: Path) -> SweepSpec:
-    return small_spec(folder, storage={"study": place})
+def at(place: str, folder: Path) -> Place:
+    """A sweep whose study is there, by a URL that may hold a password: no sweep file would."""
+    return Place("small", Storage.model_construct(study=place, results=str(folder / "results")))
 
 
 def test_new_journal_gets_its_folder(here: Path) -> None:
