@@ -53,6 +53,13 @@ class Sweep:
         }
         self.file.write_text(yaml.safe_dump({**SWEEP, **own, **parts}))
         self.log = folder / "log"
+        self._drivers: list[Driver] = []
+
+    def close(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        for driver in self._drivers:
+            if driver.process.poll() is None:
+                driver.kill_all()
 
     @property
     def spec(self) -> SweepSpec:
@@ -72,7 +79,8 @@ class Sweep:
                 env=env,
                 start_new_session=True,
             )
-        return Driver(process, self)
+        self._drivers.append(Driver(process, self))
+        return self._drivers[-1]
 
     def run(self, *command: str, code: int = 0) -> None:
         """Run a command of ganray to its end."""
@@ -122,6 +130,13 @@ class Driver:
         """Wait for its end."""
         assert self.process.wait(seconds) == code, self.sweep.log.read_text()
 
+    def kill_a_trial(self) -> None:
+        """SIGKILL to a process that trains, as soon as there is one."""
+        family = psutil.Process(self.process.pid)
+        self.wait_until(lambda: any(trial_processes(family)))
+        with suppress(psutil.NoSuchProcess):
+            next(trial_processes(family)).kill()
+
     def kill_all(self) -> None:
         """SIGKILL to the driver and to every process that it started: a machine that is gone."""
         family = [*psutil.Process(self.process.pid).children(recursive=True)]
@@ -148,5 +163,5 @@ def trial_processes(family: psutil.Process) -> Iterator[psutil.Process]:
     """The processes below another one that train."""
     for process in family.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "Trainable" in " ".join(process.cmdline()):
+            if "Trainable.train" in " ".join(process.cmdline()):
                 yield process

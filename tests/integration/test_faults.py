@@ -4,21 +4,22 @@ After each fault nothing is lost or doubled, the study, MLflow and the summary a
 had ended ran again, and the best trial is the same. See the table in the README.
 """
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from ganray.summary import summarize
 from ganray.trial import Cause, Outcome
 from ganray.tuning.study import SweepStudy
 from tests.agreement import Expected, disagreements, ended_launches, expectation
-from tests.faults import REPORTS, SWEEP, Driver, Sweep, trial_processes
+from tests.faults import REPORTS, SWEEP, Driver, Sweep
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +36,21 @@ def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Expected:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Sweep:
-    return Sweep(tmp_path / "disturbed")
+def make(tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
+    """Makes sweeps, and leaves no process of theirs behind."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**parts: Any) -> Sweep:
+            sweep = Sweep(tmp_path / "disturbed", **parts)
+            stack.callback(sweep.close)
+            return sweep
+
+        yield make
+
+
+@pytest.fixture
+def sweep(make: Callable[..., Sweep]) -> Sweep:
+    return make()
 
 
 def one_has_ended(sweep: Sweep) -> bool:
@@ -50,7 +64,7 @@ def test_trial_whose_process_is_killed_goes_on(sweep: Sweep, peaceful: Expected)
     driver = sweep.start()
     for reports in (3, 20, REPORTS + 10):
         driver.wait_for_reports(reports)
-        next(trial_processes(psutil.Process(driver.process.pid))).kill()
+        driver.kill_a_trial()
     driver.wait()
     assert disagreements(sweep.spec, peaceful) == []
     retries = [t.ending.retries for t in SweepStudy.load(sweep.spec).recorded() if t.ending]
@@ -116,10 +130,10 @@ def test_stopped_sweep_is_recorded_within_half_a_minute_and_goes_on(
 
 
 def test_trial_that_exhausts_memory_is_tried_again_once_and_is_crashed(
-    tmp_path: Path, peaceful: Expected
+    make: Callable[..., Sweep],
 ) -> None:
     search = {**SWEEP["search"], "first": [{"latent_dim": 10**11}], "trials": 3}
-    sweep = Sweep(tmp_path, search=search)
+    sweep = make(search=search)
     sweep.run("run", str(sweep.file))
     crashed, *others = SweepStudy.load(sweep.spec).recorded()
     assert crashed.ending is not None
@@ -133,15 +147,14 @@ def test_trial_that_exhausts_memory_is_tried_again_once_and_is_crashed(
     assert frame.loc[0, "retries"] == 1
 
 
-def test_trial_that_hangs_is_ended_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    module = tmp_path / "hanging.py"
-    module.write_text(HANGING)
+def test_trial_that_hangs_is_ended_and_the_sweep_goes_on(make: Callable[..., Sweep]) -> None:
     networks = {"name": "custom", "generator": "hanging:Generator"}
     networks |= {"discriminator": "hanging:Discriminator"}
     space = {"batch_size": [64, 65]}  # the network hangs on one of them
     search = {"sampler": "grid", "trials": 2, "concurrency": 2, "space": space}
     budget = {"updates": 600, "reports": 6, "silence_minutes": 0.2}
-    sweep = Sweep(tmp_path, networks=networks, search=search, budget=budget, prune=None)
+    sweep = make(networks=networks, search=search, budget=budget, prune=None)
+    (sweep.folder / "hanging.py").write_text(HANGING)
     sweep.run("run", str(sweep.file))
     found = {
         t.assignment.config.batch_size: t.ending for t in SweepStudy.load(sweep.spec).recorded()
@@ -208,9 +221,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_disk_holds_the_sweep_up_until_there_is_room(
-    small_disk: Path, tmp_path: Path, peaceful: Expected
+    small_disk: Path, make: Callable[..., Sweep], peaceful: Expected
 ) -> None:
-    sweep = Sweep(tmp_path / "disturbed", storage={"results": str(small_disk)})
+    sweep = make(storage={"results": str(small_disk)})
     driver = sweep.start()
     driver.wait_for_reports(8)
     filler = small_disk / "filler"
