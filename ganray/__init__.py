@@ -5,15 +5,17 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganray.client.sweeps import SweepClient
     from ganray.spec.load import load_sweep
     from ganray.summary import confirmation, history, summarize
     from ganray.tuning.driver import run_sweep
 
 __version__ = version("ganray")
-__all__ = ["confirmation", "history", "load_sweep", "run_sweep", "summarize"]
+__all__ = ["SweepClient", "confirmation", "history", "load_sweep", "run_sweep", "summarize"]
 
 # loaded on first use: torch, ray, mlflow and pandas take seconds that a caller may not need
 _HOME = {
+    "SweepClient": "ganray.client.sweeps",
     "confirmation": "ganray.summary",
     "history": "ganray.summary",
     "load_sweep": "ganray.spec.load",

@@ -9,6 +9,10 @@ GanrayError
 ├── CheckpointError      a checkpoint cannot be read or used as asked (exit code 2)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
+├── AddressError         there is no such address of a cluster, or it may not be used (exit code 2)
+├── TokenError           a cluster asks for a token, or refuses the one given (exit code 2)
+├── VersionError         the client and the cluster run different versions (exit code 2)
+├── ClusterError         a cluster cannot be reached, or cannot do what was asked (exit code 1)
 ├── SweepRunningError    a driver runs that sweep right now (exit code 2)
 ├── StorageError         the study's storage failed for longer than one waits (exit code 1)
 └── TrackingError        the tracking store cannot be read or added to (exit code 1)
@@ -83,6 +87,28 @@ class OutputError(GanrayError):
     """A result cannot be written where it should go."""
 
     exit_code = 2
+
+
+class AddressError(GanrayError):
+    """An address is none of a cluster, or is open to others and has no token."""
+
+    exit_code = 2
+
+
+class TokenError(GanrayError):
+    """A cluster asks for a token, or the token that there is cannot be used or is refused."""
+
+    exit_code = 2
+
+
+class VersionError(GanrayError):
+    """The client and the cluster run versions that do not go together."""
+
+    exit_code = 2
+
+
+class ClusterError(GanrayError):
+    """A cluster cannot be reached, or does not do what was asked of it."""
 
 
 class SweepRunningError(GanrayError):

@@ -22,6 +22,7 @@ CASES = {
         "import ganray.report.collapse_map, ganray.report.importance",
         ("torch", "ray", "mlflow"),
     ),
+    "the client": ("import ganray.client.sweeps, ganray.client.recorded", HEAVY),
     "reading": ("import ganray.tracking.reader", HEAVY),
     "recording": ("import ganray.tracking.mlflow_recorder", HEAVY),
     "training": (
@@ -49,7 +50,7 @@ def test_nothing_is_loaded_that_is_not_needed(case: str) -> None:
     assert found & set(unwanted) == set()
 
 
-@pytest.mark.parametrize("command", ["run", "replay"])
+@pytest.mark.parametrize("command", ["run", "replay", "submit", "resume", "stop"])
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         "import sys\n"

@@ -64,7 +64,7 @@ def test_public_name_is_importable_and_documented(name: str) -> None:
 def test_public_names_are_listed() -> None:
     assert set(ganray.__all__) <= set(dir(ganray))
     assert ganray.__all__ == sorted(ganray.__all__)
-    documented = {"confirmation", "history", "load_sweep", "run_sweep", "summarize"}
+    documented = {"SweepClient", "confirmation", "history", "load_sweep", "run_sweep", "summarize"}
     assert set(ganray.__all__) == documented
 
 

@@ -5,12 +5,22 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from ganray.cli.options import (
+    OptionalName,
+    Settings,
+    Storage,
+    SweepFile,
+    SweepName,
+    TrackingUri,
+    as_settings,
+    storage_settings,
+)
+from ganray.cli.service import service
 from ganray.errors import GanrayError
 from ganray.secrets import RedactingFilter, redact
 
@@ -23,25 +33,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change the file: budget.updates=1000, or loss=hinge to fix a trial parameter. "
-        "May be given many times.",
-    ),
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(help="The MLflow store [default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
-]
-Storage = Annotated[
-    str | None,
-    typer.Option(help="Folder for results, or database URL for the study [default: ~/ray_results]"),
-]
 
 
 @app.command()
@@ -85,38 +76,15 @@ def run(
     storage: Storage = None,
 ) -> None:
     """Run a sweep here, on a local Ray, with a live table; then print its summary."""
-    from rich.console import Console
-
-    from ganray.cli.live import open_board
-    from ganray.cli.reporting import record_figures
-    from ganray.cli.tables import print_summary
     from ganray.spec.load import load_sweep
-    from ganray.tracking.store import tracking_uri as store
 
     given = {"search.trials": trials, "search.seed": seed, "name": name}
-    given |= {"tracking.uri": tracking_uri, **_storage(storage)}
+    given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
     unpruned = ["prune=null"] if no_prune else []
-    spec = load_sweep(file, [*(settings or []), *_as_settings(given), *unpruned])
-    uri = store(spec.tracking.uri)
+    spec = load_sweep(file, [*(settings or []), *as_settings(given), *unpruned])
+    from ganray.cli.local import run_here
 
-    console = Console(stderr=True)
-    board = open_board(console)
-    try:
-        from ganray.tracking.mlflow_recorder import MlflowRecorder
-        from ganray.tuning.driver import run_sweep
-
-        result = run_sweep(spec, [board, MlflowRecorder(uri, spec.tracking.experiment)])
-    finally:
-        board.close()
-    if result.reason is not None:
-        console.print(f"The sweep ended early: {result.reason}", highlight=False)
-    print_summary(spec.name, uri)
-    record_figures(spec, uri, console)
-    console.print(
-        f"\nEvery trial is in MLflow: ganray ui --tracking-uri {redact(uri)}", highlight=False
-    )
-    if result.cancelled or result.reason is not None:
-        raise typer.Exit(1)
+    raise typer.Exit(run_here(spec))
 
 
 @app.command()
@@ -141,8 +109,8 @@ def train(
 
     if trial is not None and settings:
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
-    given = {"name": name, **_storage(storage)}
-    spec = load_sweep(file, [*(settings or []), *_as_settings(given)])
+    given = {"name": name, **storage_settings(storage)}
+    spec = load_sweep(file, [*(settings or []), *as_settings(given)])
     signals = train_one(spec, trial, output)
     if as_json:
         print(json.dumps(signals.to_dict()))
@@ -152,7 +120,7 @@ def train(
 
 @app.command()
 def sample(
-    name: Annotated[str | None, typer.Argument(help="Name of the sweep.")] = None,
+    name: OptionalName = None,
     output: Annotated[
         Path, typer.Option(help="Where to: a picture (.png) or an array (.npy).")
     ] = Path("samples.png"),
@@ -186,7 +154,7 @@ def sample(
 
 @app.command()
 def summary(
-    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    name: SweepName,
     format_: Annotated[
         Literal["table", "csv", "json", "parquet"],
         typer.Option("--format", help="What to print or write."),
@@ -207,7 +175,7 @@ def summary(
 
 @app.command()
 def report(
-    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    name: SweepName,
     output: Annotated[Path, typer.Option(help="Folder for the figures; made if need be.")],
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -283,6 +251,9 @@ def ui(
     raise typer.Exit(subprocess.call(command, env=os.environ | store_of))
 
 
+app.add_typer(service)
+
+
 def main() -> None:
     """The program: ganray's own errors become a message and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -295,20 +266,6 @@ def main() -> None:
     except Exception:
         print(redact(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
-
-
-def _as_settings(given: Mapping[str, object]) -> list[str]:
-    """Options in the words of `--set`, without those that were not given."""
-    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-
-
-def _storage(place: str | None) -> dict[str, str | None]:
-    """A database URL is the study's, anything else the place for results."""
-    if place is None:
-        return {}
-    scheme, _, rest = place.partition("://")
-    database = bool(rest) and scheme.partition("+")[0] in ("postgresql", "mysql", "sqlite")
-    return {"storage.study" if database else "storage.results": place}
 
 
 def _fail(message: str, code: int) -> NoReturn:

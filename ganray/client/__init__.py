@@ -1,1 +1,1 @@
-"""Sends sweeps to clusters, and reads how they are."""
+"""Sweeps on a cluster, from any machine that reaches its dashboard: over HTTP, without Ray."""

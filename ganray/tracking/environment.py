@@ -9,6 +9,8 @@ from typing import Any
 
 PACKAGES = ("ganray", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "scikit-learn")
 
+AGREED = ("ganray", "ray", "torch", "optuna")
+
 
 def describe_environment() -> dict[str, Any]:
     """Versions, commit, machine."""
@@ -19,6 +21,15 @@ def describe_environment() -> dict[str, Any]:
         "commit": _commit(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def describe_versions() -> dict[str, str | None]:
+    """What a client and a cluster must agree on, or should: Python's and some packages' versions.
+
+    A package that is not installed has None.
+    """
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, **{name: _version(name) for name in AGREED}}
 
 
 def _version(package: str) -> str | None:

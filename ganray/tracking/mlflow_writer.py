@@ -186,7 +186,7 @@ class MlflowWriter:
             fetch_trials(self._client, self._record.name, self._parent)  # whoever wrote them
         )
         values = {
-            f"trials_{outcome.value}": float(sum(found is outcome for found in outcomes.values()))
+            f"{schema.TRIALS}{outcome.value}": float(list(outcomes.values()).count(outcome))
             for outcome in Outcome
         }
         if self._record.confirming:

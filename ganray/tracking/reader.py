@@ -1,6 +1,7 @@
 """Reads sweeps back from MLflow, with the types that they had."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ganray.secrets import redact
 from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import schema
 from ganray.tracking.store import is_missing, open_client, tracking_uri
-from ganray.trial import COUNTERS, SIGNALS
+from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,6 +85,80 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
         trials=tuple(trials),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SweepHead:
+    """A sweep as a list shows it."""
+
+    name: str
+    status: str
+    trials: int | None  # of the search, as planned
+    outcomes: dict[str, int]  # how many trials ended how
+    running: int
+    objective: str
+    direction: str
+    best: TrialRow | None
+    searched: tuple[str, ...]
+    started: datetime | None
+    ended: datetime | None
+
+
+def fetch_heads(uri: str | None = None, name: str | None = None) -> list[SweepHead]:
+    """All sweeps of a store, the latest first; of several with one name the latest alone.
+
+    Args:
+        uri: of the store.
+        name: of the only sweep that is wanted.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    with _reading(uri) as client:
+        parents: dict[str, Run] = {}
+        for run in _search(client, name, {schema.KIND: "sweep"}):
+            parents.setdefault(run.data.tags[schema.SWEEP], run)
+        return [_head(client, run) for run in parents.values()]
+
+
+def _head(client: "MlflowClient", parent: "Run") -> SweepHead:
+    tags, params = parent.data.tags, parent.data.params
+    direction, objective = tags[schema.OBJECTIVE_METRIC].split()
+    outcomes = {
+        key.removeprefix(schema.TRIALS): int(count)
+        for key, count in parent.data.metrics.items()
+        if key.startswith(schema.TRIALS) and count
+    }
+    running = 0
+    if parent.info.status == "RUNNING":  # the counts are written at the end
+        found = fetch_trials(client, tags[schema.SWEEP], parent.info.run_id)
+        outcomes = dict(Counter(trial.outcome for trial in found if trial.outcome))
+        running = len(found) - sum(outcomes.values())
+    planned = params.get("search.trials")
+    return SweepHead(
+        name=tags[schema.SWEEP],
+        status=parent.info.status,
+        trials=int(planned) if planned else None,
+        outcomes=outcomes,
+        running=running,
+        objective=objective,
+        direction=direction,
+        best=_best(client, parent, direction),
+        searched=tuple(filter(None, tags.get(schema.SEARCHED, "").split(","))),
+        started=_time(parent.info.start_time),
+        ended=_time(parent.info.end_time),
+    )
+
+
+def _best(client: "MlflowClient", parent: "Run", direction: str) -> TrialRow | None:
+    """The best completed trial of the search, without reading the others."""
+    wanted = {schema.PARENT: parent.info.run_id, schema.OUTCOME: Outcome.COMPLETED.value}
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+    where += f" and tags.`{schema.PHASE}` != 'confirm'"
+    order = f"metrics.{schema.OBJECTIVE} {'ASC' if direction == 'min' else 'DESC'}"
+    experiment = [parent.info.experiment_id]
+    found = client.search_runs(experiment, where, max_results=1, order_by=[order])
+    return _row(found[0]) if found else None
 
 
 def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRow]:
@@ -185,11 +260,11 @@ def _parent(client: "MlflowClient", name: str, uri: str | None) -> "Run":
     return parent
 
 
-def _search(client: "MlflowClient", name: str, tags: dict[str, str]) -> Iterator["Run"]:
-    """A sweep's runs that have these tags, the latest first."""
-    if not re.fullmatch(SWEEP_NAME, name):
+def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> Iterator["Run"]:
+    """A sweep's runs that have these tags, the latest first; None: every sweep's."""
+    if name is not None and not re.fullmatch(SWEEP_NAME, name):
         return  # no sweep has such a name, and the filter's grammar has no escape
-    wanted = {schema.SWEEP: name, **tags}
+    wanted = tags if name is None else {schema.SWEEP: name, **tags}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     experiments = [e.experiment_id for e in client.search_experiments()]
     token: str | None = None

@@ -42,6 +42,7 @@ NOTE: Final = "mlflow.note.content"
 HAS_PICTURES: Final = "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 
+TRIALS: Final = "trials_"  # of the sweep's run: how many trials ended in each outcome
 OBJECTIVE: Final = "objective"
 STOPPED_AT: Final = "stopped_at"  # share of the budget
 WOULD_BE_STOPPED_AT: Final = "would_be_stopped_at"

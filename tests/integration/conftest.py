@@ -9,6 +9,7 @@ import ray
 
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
+from tests.cluster import RealCluster
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,27 @@ def local_ray() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RealCluster]:
+    """A real cluster of one node, with a token, for all tests that submit to one."""
+    found = RealCluster()
+    try:
+        found.start_head()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def reached(cluster: RealCluster, here: Path, monkeypatch: pytest.MonkeyPatch) -> RealCluster:
+    """The cluster, as a user reaches it who has its address and its token in the environment."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", cluster.token)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return cluster
 
 
 def make_spec(folder: Path, name: str, **parts: Any) -> SweepSpec:

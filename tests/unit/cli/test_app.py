@@ -62,6 +62,18 @@ OPTIONS = {
     "report": ["--output", "--tracking-uri"],
     "replay": ["--policy", "--output", "--save", "--resamples", "--json", "--tracking-uri"],
     "ui": ["--tracking-uri", "--port"],
+    "submit": [
+        *["--address", "--name", "--trials", "--seed", "--no-prune", "--set", "--tracking-uri"],
+        *["--storage", "--code", "--dry-run", "--insecure", "--wait-pending"],
+    ],
+    "list": ["--address", "--tracking-uri", "--json"],
+    "status": ["--address", "--tracking-uri", "--json"],
+    "logs": ["--address", "--follow", "-f"],
+    "stop": ["--address", "--storage"],
+    "resume": [
+        *["--address", "--trials", "--hours", "--failures", "--set", "--storage"],
+        *["--tracking-uri", "--code", "--insecure", "--wait-pending"],
+    ],
 }
 
 

@@ -1,0 +1,60 @@
+"""Sweeps that run on this machine: with a live table, to the summary; continued; stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console
+
+from ganray.cli.live import open_board
+from ganray.cli.reporting import record_figures
+from ganray.cli.tables import print_summary
+from ganray.secrets import redact
+from ganray.spec.models import Storage, SweepSpec
+from ganray.tracking.mlflow_recorder import MlflowRecorder
+from ganray.tracking.recorder import Recorder
+from ganray.tracking.store import tracking_uri
+from ganray.tuning import driver
+from ganray.tuning.driver import SweepResult
+from ganray.tuning.places import Place
+from ganray.tuning.recorded import recorded_spec
+from ganray.tuning.stopping import stop_sweep
+
+
+def run_here(spec: SweepSpec) -> int:
+    """Run a new sweep in this process; returns the exit code."""
+    return _drive(spec, lambda recorders: driver.run_sweep(spec, recorders))
+
+
+def resume_here(name: str, storage: Mapping[str, str], settings: Sequence[str]) -> int:
+    """Continue a recorded sweep in this process; returns the exit code.
+
+    Args:
+        name: of the sweep.
+        storage: where its study and results are, as in a sweep file.
+        settings: what changes, as `key=value`.
+    """
+    place = Place(name, Storage.model_validate(storage))
+    spec = recorded_spec(place, settings)
+    return _drive(spec, lambda recorders: driver.resume_sweep(place, settings, recorders))
+
+
+def stop_here(name: str, storage: Mapping[str, str]) -> str:
+    """Stop a sweep that another process of this machine drives; returns what became of it."""
+    ran = stop_sweep(Place(name, Storage.model_validate(storage)))
+    return "stopped" if ran else "not running"
+
+
+def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> int:
+    uri = tracking_uri(spec.tracking.uri)
+    console = Console(stderr=True)
+    board = open_board(console)
+    try:
+        result = start([board, MlflowRecorder(uri, spec.tracking.experiment)])
+    finally:
+        board.close()
+    if result.reason is not None:
+        console.print(f"The sweep ended early: {result.reason}", highlight=False)
+    print_summary(spec.name, uri)
+    record_figures(spec, uri, console)
+    shown = redact(uri)
+    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {shown}", highlight=False)
+    return 1 if result.cancelled or result.reason is not None else 0

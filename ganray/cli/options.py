@@ -1,0 +1,81 @@
+"""Arguments and options that several commands share, and the way of them into settings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganray.client.names import check_name
+
+DATABASES = ("postgresql", "mysql", "sqlite")
+
+
+def _checked(name: str | None) -> str | None:
+    return None if name is None else check_name(name)
+
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.")]
+SweepName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the sweep.", callback=_checked)
+]
+OptionalName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Name of the sweep.", callback=_checked)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the file: budget.updates=1000, or loss=hinge to fix a trial parameter. "
+        "May be given many times.",
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(help="The MLflow store [default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Folder for results, or database URL for the study [default: ~/ray_results]"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The cluster's dashboard, such as http://127.0.0.1:8265 [default: $RAY_ADDRESS]",
+    ),
+]
+Code = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Your own modules, if the sweep names any; they go with it."
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="Submit without a token, also to where others can reach the cluster."
+    ),
+]
+WaitPending = Annotated[
+    float,
+    typer.Option(
+        min=0.0, metavar="SECONDS", help="Stop a job whose driver has not started by then."
+    ),
+]
+
+
+def as_settings(given: Mapping[str, object]) -> list[str]:
+    """Options in the words of `--set`, without those that were not given."""
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
+def storage_settings(place: str | None) -> dict[str, str]:
+    """A database URL is the study's, anything else the place for results."""
+    if place is None:
+        return {}
+    scheme, _, rest = place.partition("://")
+    database = bool(rest) and scheme.partition("+")[0] in DATABASES
+    return {"storage.study" if database else "storage.results": place}

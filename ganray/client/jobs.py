@@ -1,0 +1,69 @@
+"""The jobs of a cluster that drive sweeps, as its dashboard tells of them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from ganray.client import request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One attempt at a sweep."""
+
+    submission_id: str
+    name: str
+    attempt: int
+    digest: str  # of the sweep, and of the user's code
+    code: str  # digest of the user's code; "" without any
+    places: Mapping[str, Any]  # storage and tracking, as given
+    status: str  # Ray's: PENDING, RUNNING, SUCCEEDED, STOPPED, FAILED
+    message: str
+    node: str | None  # where the driver runs or ran; None before that
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the driver has ended, or never will start."""
+        return self.status not in ("PENDING", "RUNNING")
+
+    @property
+    def log_name(self) -> str:
+        """The file of its driver's log, in the folder where the session's logs are."""
+        return f"job-driver-{self.submission_id}.log"
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self | None:
+        """A job as the dashboard tells of it; None if it drives no sweep."""
+        metadata = found.get("metadata") or {}
+        if request.NAME not in metadata or found.get("submission_id") is None:
+            return None
+        return cls(
+            submission_id=found["submission_id"],
+            name=metadata[request.NAME],
+            attempt=int(metadata[request.ATTEMPT]),
+            digest=metadata.get(request.DIGEST, ""),
+            code=metadata.get(request.CODE, ""),
+            places=json.loads(metadata.get(request.PLACES, "{}")),
+            status=str(found["status"]),
+            message=found.get("message") or "",
+            node=found.get("driver_node_id"),
+            started=_time(found.get("start_time")),
+            ended=_time(found.get("end_time")),
+        )
+
+
+def newest(found: Iterable[Mapping[str, Any]]) -> dict[str, Job]:
+    """The last attempt at each sweep, by name, in the order of the alphabet."""
+    jobs: dict[str, Job] = {}
+    for job in filter(None, map(Job.read, found)):
+        if job.name not in jobs or job.attempt > jobs[job.name].attempt:
+            jobs[job.name] = job
+    return dict(sorted(jobs.items()))
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000.0, UTC) if milliseconds else None

@@ -1,0 +1,234 @@
+"""What is asked of a cluster, as one value: `--dry-run` shows it and `submit` sends it."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ganray.errors import SpecError
+from ganray.secrets import has_password, redact
+from ganray.spec.job import REQUEST_FILE, JobFile
+from ganray.spec.load import dump_sweep
+from ganray.spec.models import SweepSpec
+
+ENTRYPOINT: Final = "python -m ganray.tuning.job"  # the only command that a cluster is ever sent
+SWEEP_FILE: Final = "ganray-sweep.yaml"  # for people; the job reads the request alone
+STOP_SECONDS: Final = 60
+ENV_VARS: Final = {
+    "RAY_JOB_STOP_SIGNAL": "SIGINT",  # what the driver ends a sweep in order for
+    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),  # before SIGKILL; Ray's default is 3
+}
+# of a job's metadata; texts all, seen by whoever has the cluster's token
+NAME, ATTEMPT, DIGEST, CODE, PLACES, VERSION = (
+    f"ganray.{key}" for key in ("name", "attempt", "digest", "code", "places", "version")
+)
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a package, so that equal content is equal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A job that drives a sweep.
+
+    Attributes:
+        submission_id: decides which of two equal submissions comes first: a cluster takes an
+            identity once.
+        files: of the job's working folder, by path.
+        metadata: by which the client finds the sweep again.
+    """
+
+    submission_id: str
+    files: Mapping[str, bytes]
+    metadata: Mapping[str, str]
+    env_vars: Mapping[str, str] = field(default_factory=lambda: dict(ENV_VARS))
+    entrypoint: str = ENTRYPOINT
+
+    def package(self) -> bytes:
+        """The working folder as a zip file: the same bytes for the same files."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(self.files):
+                entry = zipfile.ZipInfo(name, _EPOCH)
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, self.files[name])
+        return out.getvalue()
+
+    @property
+    def digest(self) -> str:
+        """Of the sweep and the user's code: equal for what is the same submission."""
+        return self.metadata[DIGEST]
+
+    @property
+    def package_name(self) -> str:
+        """Such as `_ray_pkg_5f….zip`: what its content decides."""
+        return f"_ray_pkg_{hashlib.sha256(self.package()).hexdigest()[:32]}.zip"
+
+    def body(self) -> dict[str, Any]:
+        """As it is posted to the cluster, after the package was put there."""
+        return {
+            "entrypoint": self.entrypoint,
+            "submission_id": self.submission_id,
+            "metadata": dict(self.metadata),
+            "runtime_env": {
+                "working_dir": f"gcs://{self.package_name}",
+                "env_vars": dict(self.env_vars),
+            },
+        }
+
+    def to_json(self) -> str:
+        """The request and, beside it, the files of its working folder, for people to read."""
+        own = {name: _shown(name, content) for name, content in sorted(self.files.items())}
+        return json.dumps({**self.body(), "files": own}, indent=2)
+
+
+def start_request(
+    spec: SweepSpec,
+    code: Mapping[str, bytes] | None = None,
+    *,
+    attempt: int = 1,
+    versions: Mapping[str, str | None],
+) -> JobRequest:
+    """The request that starts a sweep.
+
+    Args:
+        spec: the sweep.
+        code: the user's own files, by path.
+        attempt: 1, unless an earlier one ended before the sweep began.
+        versions: of the client.
+
+    Raises:
+        SpecError: the sweep cannot go to a cluster: a URL holds a password, or a place would be
+            in the job's own folder, which Ray deletes.
+    """
+    problems = submission_problems(spec)
+    if problems:
+        raise SpecError(problems)
+    sweep = json.loads(spec.to_json())
+    job = JobFile(name=spec.name, attempt=attempt, versions=versions, sweep=sweep)
+    places = {"storage": spec.storage.model_dump(), "tracking": spec.tracking.model_dump()}
+    digest = _digest(spec.to_json().encode(), _digest_of(code))
+    shown = {SWEEP_FILE: dump_sweep(spec).encode()}
+    return _request(job, {**(code or {}), **shown}, places, code, digest)
+
+
+def resume_request(
+    job: JobFile,
+    digest: str,
+    places: Mapping[str, Any],
+    code: Mapping[str, bytes] | None = None,
+) -> JobRequest:
+    """The request that continues a sweep: the study knows it, so its file does not go again.
+
+    Args:
+        job: which sweep, which attempt, where its study is, what changes.
+        digest: of the sweep as it was first submitted.
+        places: where the sweep keeps its record, for the attempt after this one.
+        code: the user's own, again: Ray keeps no package for long.
+
+    Raises:
+        SpecError: as in `start_request`.
+    """
+    refuse_passwords([*job.settings, *_flat(places).values()])
+    problems = _place_problems(_flat(places))
+    if problems:
+        raise SpecError(problems)
+    return _request(job, code or {}, places, code, digest)
+
+
+def refuse_passwords(texts: Sequence[str]) -> None:
+    """Refuse what was given on the command line before anything else may repeat it.
+
+    Raises:
+        SpecError: a text holds a URL with a password.
+    """
+    problems = [_secret("--set", text) for text in texts if has_password(text)]
+    if problems:
+        raise SpecError(problems)
+
+
+def submission_problems(spec: SweepSpec) -> list[str]:
+    """Why a sweep that is fine here cannot go to a cluster."""
+    texts = _flat(json.loads(spec.to_json()))
+    found = [_secret(where, text) for where, text in texts.items() if has_password(text)]
+    return found or _place_problems(texts)
+
+
+def _request(
+    job: JobFile,
+    files: Mapping[str, bytes],
+    places: Mapping[str, Any],
+    code: Mapping[str, bytes] | None,
+    digest: str,
+) -> JobRequest:
+    return JobRequest(
+        submission_id=f"ganray-{job.name}-{job.attempt}",
+        files={**files, REQUEST_FILE: job.to_json().encode()},
+        metadata={
+            NAME: job.name,
+            ATTEMPT: str(job.attempt),
+            DIGEST: digest,
+            CODE: _digest_of(code).decode(),
+            PLACES: json.dumps(places, sort_keys=True),
+            VERSION: str(job.versions.get("ganray")),
+        },
+    )
+
+
+def _digest(*parts: bytes) -> str:
+    """Of parts that may hold anything, also one another."""
+    return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
+
+
+def _digest_of(code: Mapping[str, bytes] | None) -> bytes:
+    """Of the user's own code; nothing if there is none."""
+    if code is None:
+        return b""
+    parts = (part for name in sorted(code) for part in (name.encode(), code[name]))
+    return _digest(*parts).encode()
+
+
+def _flat(value: Any, where: str = "") -> dict[str, str]:
+    """Every text in nested values, by its path."""
+    if isinstance(value, str):
+        return {where: value}
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    inner = value.items() if isinstance(value, dict) else ()
+    named = ((f"{where}.{key}" if where else str(key), item) for key, item in inner)
+    return {path: text for key, item in named for path, text in _flat(item, key).items()}
+
+
+def _secret(where: str, text: str) -> str:
+    return (
+        f"{where}: {redact(text)} holds a password, which every user of the cluster would see; "
+        "credentials come from the cluster's environment: PGUSER and PGPASSWORD, "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, AWS_*"
+    )
+
+
+def _place_problems(texts: Mapping[str, str]) -> list[str]:
+    return [
+        f"{where}: {texts[where]!r} is relative, so it would be in the job's own folder, which "
+        "Ray deletes; give a URL or a path that starts with / or ~"
+        for where in ("storage.study", "storage.results", "tracking.uri")
+        if where in texts and not _is_lasting(texts[where])
+    ]
+
+
+def _is_lasting(place: str) -> bool:
+    path = place.removeprefix("sqlite:///")
+    if path == place and "://" in place:
+        return True
+    return path.startswith(("/", "~"))
+
+
+def _shown(name: str, content: bytes) -> Any:
+    """Our own files as they are, the user's by their digest."""
+    if name == REQUEST_FILE:
+        return json.loads(content)
+    if name == SWEEP_FILE:
+        return content.decode()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

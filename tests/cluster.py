@@ -1,0 +1,169 @@
+"""A real Ray cluster on this machine: a head and workers that may be added and killed.
+
+Every process is started in a session of its own and is found again by its pid alone, so that no
+other Ray on the machine is touched.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60.0
+
+
+@dataclass
+class Node:
+    """One `ray start --block`: the parent of all processes of a node."""
+
+    process: "subprocess.Popen[bytes]"
+    name: str
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs on the node, the parent first: raylet, workers, drivers."""
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+@dataclass
+class RealCluster:
+    """A cluster with token authentication on free ports.
+
+    Attributes:
+        folder: its home, and where its processes log; short, for socket paths must be.
+        env: laid over this process's environment for every process of the cluster.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="gr", dir="/tmp")))
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    nodes: list[Node] = field(default_factory=list)
+    port: int = 0
+    dashboard_port: int = 0
+
+    @property
+    def address(self) -> str:
+        """Of the dashboard, which takes jobs."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+    def start_head(self, cpus: int = 2) -> Node:
+        """Start the head node; returns when it takes jobs."""
+        self.port, self.dashboard_port, client = free_ports(3)
+        node = self._start(
+            f"head-{len(self.nodes)}",
+            *["--head", f"--port={self.port}", f"--num-cpus={cpus}"],
+            *[f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={client}"],
+            *["--dashboard-host=127.0.0.1", f"--temp-dir={self.folder / 'ray'}"],
+        )
+        self._wait(node)
+        return node
+
+    def add_node(self, cpus: int = 1) -> Node:
+        """Start a worker node; returns when its raylet runs."""
+        name = f"worker-{len(self.nodes)}"
+        node = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
+        log, deadline = self._log(name), time.monotonic() + START_SECONDS
+        while "Ray runtime started" not in log.read_text():
+            assert time.monotonic() < deadline, log.read_text()
+            assert node.process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        return node
+
+    def kill_node(self, node: Node) -> None:
+        """SIGKILL everything of a node, as if its machine lost power."""
+        for process in node.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        node.process.wait(timeout=30)
+        self.nodes.remove(node)
+
+    def stop(self) -> None:
+        """Kill all nodes, workers first, and remove the folder."""
+        for node in reversed(self.nodes[:]):
+            self.kill_node(node)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """Of the cluster's processes: ours, with the cluster's own home, token and Python."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        own = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "HOME": str(home),
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        }
+        taken = {"RAY_ADDRESS", "MLFLOW_TRACKING_URI", "COVERAGE_PROCESS_START"}
+        return {k: v for k, v in os.environ.items() if k not in taken} | own | dict(self.env)
+
+    def _start(self, name: str, *arguments: str) -> Node:
+        agent, agent_grpc, metrics = free_ports(3)
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+        command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
+        command += [f"--dashboard-agent-grpc-port={agent_grpc}", "--disable-usage-stats"]
+        command += ["--object-store-memory=100000000"]
+        with self._log(name).open("wb") as out:
+            process = subprocess.Popen(
+                command,
+                env=self.environment(),
+                cwd=self.folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        node = Node(process, name)
+        self.nodes.append(node)
+        return node
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _wait(self, head: Node) -> None:
+        """Until the dashboard tells of a living node, and so of the agent that starts jobs."""
+        deadline = time.monotonic() + START_SECONDS
+        while b"ALIVE" not in self._read("/api/v0/nodes"):
+            log = self._log(head.name).read_text()
+            assert head.process.poll() is None, log
+            assert time.monotonic() < deadline, log
+            time.sleep(0.2)
+
+    def _read(self, path: str) -> bytes:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(self.address + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                content: bytes = answer.read()
+                return content
+        except (urllib.error.URLError, OSError):
+            return b""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on just now, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,307 @@
+"""The commands for sweeps elsewhere: what they print where, and their exit codes."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganray.cli import local
+from ganray.cli.standing import print_status, print_sweeps
+from ganray.client import address, sweeps
+from ganray.client.status import SweepStatus
+from ganray.client.sweeps import SweepClient
+from ganray.spec.load import load_sweep
+from ganray.spec.models import Storage
+from ganray.tuning import driver
+from ganray.tuning.driver import SweepResult
+from ganray.tuning.places import Place
+from ganray.tuning.study import SweepStudy
+from tests.cluster import free_ports
+from tests.conftest import Answer, small_spec
+from tests.fake_cluster import FakeCluster, serving
+
+Program = Callable[..., Answer]
+FILE = """\
+name: small
+data: {name: ring, train_size: 200}
+search: {sampler: random, trials: 3, space: {loss: [hinge, lsgan]}}
+budget: {updates: 20, reports: 2}
+storage: {results: /shared/results}
+"""
+TOLD: dict[str, Any] = {
+    "name": "small",
+    "attempt": 1,
+    "state": "running",
+    "trials": {"total": 3, "ended": 1, "running": 1, "outcomes": {"completed": 1}},
+    "objective": {"metric": "distance", "mode": "min"},
+    "best": {"number": 0, "objective": 0.5, "settings": {"loss": "hinge"}},
+    "running": [
+        {
+            "number": 1,
+            "settings": {"loss": "lsgan"},
+            "update": 10,
+            "verdict": "warming_up",
+            "signals": {"distance": 0.75, "modes": 3.0, "js": 0.3},
+        }
+    ],
+    "budget": {
+        "trials": {"used": 1, "left": 2},
+        "hours": {"used": 0.25, "left": 1.5},
+        "updates": {"used": 30, "left": 30},
+    },
+    "eta_seconds": 65.0,
+    "updated": 1_795_341_010.0,
+    "tracking_uri": "http://localhost:5000",
+}
+
+
+@pytest.fixture
+def cluster(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """One that `RAY_ADDRESS` names, for a user without a token."""
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    (here / "s.yaml").write_text(FILE)
+    with serving(FakeCluster(ray_version=sweeps.describe_versions()["ray"] or "")) as found:
+        monkeypatch.setenv("RAY_ADDRESS", found.address)
+        yield found
+
+
+@pytest.fixture
+def nowhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No address given, and nobody at the usual one."""
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    usual = f"http://127.0.0.1:{free_ports(1)[0]}"
+    for module in (address, sweeps, local):
+        monkeypatch.setattr(module, "DEFAULT_ADDRESS", usual, raising=False)
+    monkeypatch.setattr("ganray.cli.standing.DEFAULT_ADDRESS", usual)
+
+
+def tell(cluster: FakeCluster, **changes: Any) -> None:
+    cluster.files["ganray-small.json"] = json.dumps({**TOLD, **changes}).encode()
+
+
+# --- on a cluster ---------------------------------------------------------------------------------
+
+
+def test_submit_prints_the_name_and_nothing_else(cluster: FakeCluster, ganray: Program) -> None:
+    assert ganray("submit", "s.yaml") == (0, "small\n", "")
+    again = ganray("submit", "s.yaml")
+    assert (again.code, again.out) == (0, "small\n")
+    assert again.err == "'small' was submitted before, with the same file; it is running\n"
+
+
+def test_options_of_submit_change_the_sweep_as_those_of_run(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    options = ["--trials", "7", "--seed", "5", "--no-prune", "--name", "other"]
+    options += ["--set", "loss=hinge", "--tracking-uri", "http://m:5000", "--storage", "s3://b/x"]
+    answer = ganray("submit", "s.yaml", *options, "--dry-run")
+    sweep = json.loads(answer.out)["files"]["ganray-request.json"]["sweep"]
+    assert (sweep["name"], sweep["search"]["trials"], sweep["search"]["seed"]) == ("other", 7, 5)
+    assert (sweep["prune"], sweep["trainer"]) == (None, {"loss": "hinge"})
+    assert sweep["tracking"] == {"uri": "http://m:5000"}
+    assert sweep["storage"] == {"results": "s3://b/x"}
+
+
+def test_dry_run_is_the_request_and_asks_nobody(
+    cluster: FakeCluster, ganray: Program, here: Path
+) -> None:
+    (here / "code").mkdir()
+    (here / "code" / "mine.py").write_text("x = 1")
+    answer = ganray("submit", "s.yaml", "--code", "code", "--dry-run")
+    request = SweepClient().request(load_sweep("s.yaml"), Path("code"))
+    assert (answer.code, answer.out) == (0, f"{request.to_json()}\n")
+    assert cluster.requests == []
+
+
+def test_list_is_a_line_a_sweep(cluster: FakeCluster, ganray: Program) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster)
+    answer = ganray("list")
+    assert answer.code == 0
+    header, line = answer.out.splitlines()
+    assert header.split() == ["name", "state", "trials", "best", "started"]
+    assert line.split()[:4] == ["small", "running", "1/3", "0.5"]
+    (found,) = json.loads(ganray("list", "--json").out)
+    assert (found["name"], found["state"]) == ("small", "running")
+
+
+def test_status_is_for_people_or_for_machines(cluster: FakeCluster, ganray: Program) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster)
+    lines = ganray("status", "small").out.splitlines()
+    assert lines[0].startswith("small: running, ")
+    assert lines[0].endswith(", about 1:05 left")
+    assert lines[1:6] == [
+        "trials: 1/3 ended, 1 completed, 1 running",
+        "best: trial 0, distance 0.5, loss=hinge",
+        "budget: 0.25 hours used, 1.50 left; 30 updates used, at most 30 left",
+        "cluster: 1 nodes, 2 CPUs, 1 GPUs",
+        "MLflow: http://localhost:5000",
+    ]
+    assert lines[7].split() == ["1", "10", "warming", "up", "3", "43%", "0.75", "loss=lsgan"]
+    found = json.loads(ganray("status", "small", "--json").out)
+    assert found["state"] == "running"
+    assert found["budget"] == TOLD["budget"]
+
+
+def test_failed_sweep_tells_why(cluster: FakeCluster, ganray: Program) -> None:
+    ganray("submit", "s.yaml")
+    cluster.end("FAILED", "…\nganray: versions do not agree: ray 1\n")
+    answer = ganray("status", "small")
+    assert answer.code == 0
+    assert answer.out.splitlines()[1] == "versions do not agree: ray 1"
+
+
+def test_logs_go_to_stdout(cluster: FakeCluster, ganray: Program) -> None:
+    ganray("submit", "s.yaml")
+    cluster.files["job-driver-ganray-small-1.log"] = b"one\ntwo\n"
+    cluster.end("SUCCEEDED")
+    assert ganray("logs", "small") == (0, "one\ntwo\n", "")
+    assert ganray("logs", "small", "-f") == (0, "one\ntwo\n", "")
+
+
+def test_stop_and_resume(cluster: FakeCluster, ganray: Program) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster)
+    assert ganray("resume", "small").code == 2
+    for _ in range(2):
+        assert ganray("stop", "small") == (0, "small: stopped\n", "")
+    assert ganray("resume", "small", "--trials", "9", "--hours", "1.5", "--failures", "2") == (
+        0,
+        "small\n",
+        "",
+    )
+    assert cluster.jobs["ganray-small-2"]["status"] == "RUNNING"
+
+
+def test_passwords_of_the_command_line_are_refused_before_anything_repeats_them(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    for options in (
+        ["submit", "s.yaml", "--set", "nonsense://me:hunter22@host"],
+        ["submit", "s.yaml", "--tracking-uri", "http://me:hunter22@host", "--dry-run"],
+        ["resume", "small", "--storage", "postgresql://me:hunter22@db/x"],
+    ):
+        answer = ganray(*options)
+        assert (answer.code, answer.out) == (2, "")
+        assert "holds a password" in answer.err
+        assert "hunter22" not in answer.err
+    assert cluster.jobs == {}
+
+
+# --- without a cluster ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_status_comes_from_the_tracking_store_where_no_cluster_is(
+    ganray: Program, recorded: str
+) -> None:
+    answer = ganray("status", "recorded", "--tracking-uri", recorded, "--json")
+    assert answer.code == 0
+    found = json.loads(answer.out)
+    assert (found["name"], found["state"], found["attempt"]) == ("recorded", "running", None)
+    assert found["trials"]["total"] is None
+    assert (found["trials"]["ended"], found["trials"]["running"]) == (4, 1)
+    assert found["trials"]["outcomes"] == {"completed": 2, "collapsed": 1, "crashed": 1}
+    assert (found["best"]["number"], found["best"]["objective"]) == (3, 0.125)
+    assert found["best"]["settings"]["loss"] == "hinge"
+
+
+def test_default_store_is_asked_where_no_cluster_answers(
+    nowhere: None, ganray: Program, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", recorded)
+    assert ganray("status", "recorded").out.startswith("recorded: running")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_list_of_a_tracking_store(ganray: Program, recorded: str) -> None:
+    found = json.loads(ganray("list", "--tracking-uri", recorded, "--json").out)
+    assert [(s["name"], s["state"]) for s in found] == [
+        ("empty", "finished"),
+        ("recorded", "running"),
+    ]
+    lines = ganray("list", "--tracking-uri", recorded).out.splitlines()
+    assert lines[2].split()[:4] == ["recorded", "running", "4/?", "0.125"]
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_unknown_sweep_is_told_with_where_it_was_looked_for(ganray: Program, recorded: str) -> None:
+    answer = ganray("status", "nope", "--tracking-uri", recorded)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.match(r"ganray: no sweep named 'nope' is recorded in sqlite:", answer.err)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_stopping_what_is_not_recorded_here_is_told(ganray: Program) -> None:
+    answer = ganray("stop", "nope", "--storage", "kept")
+    assert (answer.code, answer.out) == (2, "")
+    assert "no sweep named 'nope' is recorded in" in answer.err
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_stopping_what_does_not_run_is_no_error(ganray: Program, tmp_path: Path) -> None:
+    SweepStudy.create(small_spec(tmp_path))
+    answer = ganray("stop", "small", "--storage", tmp_path / "results")
+    assert answer == (0, "small: not running\n", "")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_resume_without_an_address_runs_here(
+    ganray: Program, tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SweepStudy.create(small_spec(tmp_path, name="recorded"))
+    heard: list[Any] = []
+
+    def fake(place: Place, settings: list[str], recorders: list[Any]) -> SweepResult:
+        heard.extend([place, settings])
+        for recorder in recorders:
+            recorder.close()
+        return SweepResult(place.name, {}, cancelled=False)
+
+    monkeypatch.setattr(driver, "resume_sweep", fake)
+    results = str(tmp_path / "results")
+    options = ["--storage", results, "--trials", "9", "--tracking-uri", recorded]
+    answer = ganray("resume", "recorded", *options)
+    assert answer.code == 0
+    assert answer.out.startswith("recorded: 5 trials")
+    assert heard == [
+        Place("recorded", Storage(results=results)),
+        ["search.trials=9", f'tracking.uri="{recorded}"'],
+    ]
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("name", ["../x", "a'b", "a b", "-", "x" * 101])
+@pytest.mark.parametrize("command", ["status", "logs", "stop", "resume", "summary", "sample"])
+def test_what_is_no_name_is_refused_by_every_command(
+    ganray: Program, command: str, name: str
+) -> None:
+    answer = ganray(command, "--", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("ganray: the name of a sweep has at most 100 letters")
+
+
+# --- on the screen --------------------------------------------------------------------------------
+
+
+def test_sweep_of_which_nothing_is_known_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(SweepStatus(name="ring", state="pending"))
+    print_sweeps([SweepStatus(name="ring", state="pending")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ring: pending"
+    assert lines[2].split() == ["ring", "pending", "–", "–", "–"]
+
+
+def test_time_of_an_ended_sweep_is_that_from_start_to_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started, ended = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (1, 3))
+    print_status(SweepStatus(name="ring", state="stopped", attempt=2, started=started, ended=ended))
+    assert capsys.readouterr().out == "ring: stopped, attempt 2, 2:00:00\n"
