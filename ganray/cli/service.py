@@ -42,10 +42,27 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the request, send nothing.")
     ] = False,
+    kuberay: Annotated[
+        bool, typer.Option("--kuberay", help="With --dry-run: print it as KubeRay's RayJob.")
+    ] = False,
+    image: Annotated[
+        str | None, typer.Option(help="With --kuberay: Ray's image with ganray installed.")
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=1, help="With --kuberay: worker pods, each with one GPU.")
+    ] = 1,
+    secret: Annotated[
+        str, typer.Option(help="With --kuberay: the Secret with the driver's credentials.")
+    ] = "ganray",
     insecure: Insecure = False,
     wait_pending: WaitPending = 300.0,
 ) -> None:
     """Start a sweep on a cluster; prints its name. Again with the same file: how it stands."""
+    if kuberay and (not dry_run or image is None or code is not None):
+        raise typer.BadParameter(
+            "prints what kubectl applies: add --dry-run and --image; code goes into the image",
+            param_hint="--kuberay",
+        )
     from ganray.client.request import refuse_passwords
     from ganray.client.sweeps import SweepClient
     from ganray.spec.load import load_sweep
@@ -56,6 +73,12 @@ def submit(
     refuse_passwords([*(settings or []), *as_settings(given)])
     spec = load_sweep(file, [*(settings or []), *as_settings(given), *unpruned])
     client = SweepClient(address, insecure=insecure)
+    if kuberay:
+        from ganray.client.kuberay import submission_manifest
+
+        request = client.request(spec)
+        print(submission_manifest(spec, request, image=str(image), gpus=gpus, secret=secret))
+        return
     if dry_run:
         print(client.request(spec, code).to_json())
         return

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-ENTRYPOINT = "python -m ganray.tuning.job"  # of every sweep; all else is in its files
+from ganray.client.request import ENTRYPOINT, JobRequest
+from ganray.spec.models import SweepSpec
+
 FOLDER = "/etc/ganray/sweep"  # where the driver finds them: its working folder
 _LONGEST_NAME = 47  # of a RayJob: KubeRay appends to it
 _DIGITS = 8  # of a hash, which keeps apart names that Kubernetes cannot
@@ -19,6 +21,23 @@ _LAST_HOURS = 1.0  # beyond the sweep's own hours: to start, and to end in order
 _HEAD = {"cpu": "2", "memory": "8Gi"}
 _WORKER = {"cpu": "4", "memory": "16Gi"}
 _USER = 1000  # `ray` in Ray's own images
+
+
+def submission_manifest(
+    spec: SweepSpec, request: JobRequest, *, image: str, gpus: int, secret: str
+) -> str:
+    """A submission as JSON that `kubectl apply -f -` takes; the rest as in `rayjob_manifest`."""
+    files = {name: content.decode() for name, content in request.files.items()}
+    manifest = rayjob_manifest(
+        spec.name,
+        files,
+        image=image,
+        gpus=gpus,
+        secret=secret,
+        hours=spec.budget.hours,
+        env_vars=request.env_vars,
+    )
+    return json.dumps(manifest, indent=2)
 
 
 def rayjob_manifest(

@@ -12,6 +12,7 @@ import pytest
 from ganray.cli import local
 from ganray.cli.standing import print_status, print_sweeps
 from ganray.client import address, sweeps
+from ganray.client.request import ENTRYPOINT, ENV_VARS
 from ganray.client.status import SweepStatus
 from ganray.client.sweeps import SweepClient
 from ganray.spec.load import load_sweep
@@ -116,6 +117,36 @@ def test_dry_run_is_the_request_and_asks_nobody(
     answer = ganray("submit", "s.yaml", "--code", "code", "--dry-run")
     request = SweepClient().request(load_sweep("s.yaml"), Path("code"))
     assert (answer.code, answer.out) == (0, f"{request.to_json()}\n")
+    assert cluster.requests == []
+
+
+def test_dry_run_for_kuberay_is_a_manifest_with_the_same_files(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    options = ["--dry-run", "--kuberay", "--image", "me/ganray:1", "--gpus", "3"]
+    answer = ganray("submit", "s.yaml", *options, "--set", "budget.hours=2")
+    config, job = json.loads(answer.out)["items"]
+    spec = load_sweep("s.yaml", ["budget.hours=2"])
+    files = SweepClient().request(spec).files
+    assert config["data"] == {name: content.decode() for name, content in files.items()}
+    assert job["spec"]["entrypoint"] == ENTRYPOINT
+    assert job["spec"]["activeDeadlineSeconds"] == 3 * 3_600
+    assert json.loads(job["spec"]["runtimeEnvYAML"]) == {"env_vars": ENV_VARS}
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert workers["replicas"] == 3
+    assert cluster.requests == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--image", "i"], ["--dry-run"], ["--dry-run", "--image", "i", "--code", "."]],
+    ids=["no dry run", "no image", "code"],
+)
+def test_manifest_for_kuberay_needs_an_image_and_is_only_printed(
+    cluster: FakeCluster, ganray: Program, options: list[str]
+) -> None:
+    answer = ganray("submit", "s.yaml", "--kuberay", *options)
+    assert (answer.code, answer.out) == (2, "")
     assert cluster.requests == []
 
 

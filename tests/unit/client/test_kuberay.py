@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from packaging.version import Version
 from ruamel.yaml import YAML
 
-from ganray.client.kuberay import ENTRYPOINT, FOLDER, kubernetes_name, rayjob_manifest
+from ganray.client.kuberay import FOLDER, kubernetes_name, rayjob_manifest
+from ganray.client.request import ENTRYPOINT
 
 SCHEMA = json.loads((Path(__file__).parent / "rayjob.schema.json").read_text())
 FILES = {"request.json": '{"sweep": "sweep.yaml"}', "sweep.yaml": "name: Ring_8 # größer\n"}
