@@ -165,3 +165,35 @@ def test_what_is_mounted_is_what_installing_needs(given: dict[str, Any]) -> None
     needed = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "ganray"}
     assert needed <= {path.name for path in ROOT.iterdir()}
     assert not needed & {line.strip("/") for line in ignored}
+
+
+# --- the README -----------------------------------------------------------------------------------
+
+# why no test can run them
+EXEMPT = {
+    "pip install -c constraints.txt '.[cluster]'": "takes minutes; `make` does the like",
+    "ray up cluster.yaml": "needs AWS",
+    "ray dashboard cluster.yaml": "needs AWS",
+    "ray attach cluster.yaml --port-forward 5000": "needs AWS",
+    "ssh -N -L 8265:127.0.0.1:8265 -L 5000:127.0.0.1:5000 $RAY_HEAD_IP": "needs a second machine",
+}
+
+
+def test_commands_of_the_readme_are_those_of_the_file_which_a_test_runs(
+    given: dict[str, Any],
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## On a cluster\n")[2].partition("\n## ")[0]
+    lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+    told = {line.partition("  #")[0].strip() for line in lines.splitlines() if line}
+    header = {line.strip("# ").partition("   ")[0] for line in TEXT.splitlines()[:12]}
+    starts = [*given["head_start_ray_commands"], *given["worker_start_ray_commands"]]
+    started = {line[line.index("ray start") :] for line in starts if "ray start" in line}
+    own = {line.replace(" --num-cpus=0", AUTOSCALER) for line in told if "ray start" in line}
+    assert own == started
+    others = {line for line in told if "ray start" not in line}
+    assert others == {*EXEMPT, "(umask 077; ray get-auth-token --generate > /dev/null)"}
+    assert others - {line for line in others if "ssh" in line} <= header
+
+
+AUTOSCALER = " --autoscaling-config=~/ray_bootstrap_config.yaml"  # without one, no CPUs by a flag
