@@ -131,7 +131,7 @@ def _tell(study: SweepStudy, trial: RecordedTrial, recorders: Sequence[Recorder]
     wanting = [recorder for recorder in recorders if recorder.wants(number, outcome)]
     if not wanting:
         return Told(number, wanted=False)
-    record = trial_record(study, trial.assignment, trial.started)
+    record = trial_record(study, trial.assignment)
     folder = trial_location(study.spec, number)
     names = _files(folder)
     shown = [s.update for s, _, _ in trial.reports if samples_name(s.update) in (names or ())]

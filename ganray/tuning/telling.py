@@ -23,19 +23,20 @@ def sweep_record_of(study: SweepStudy) -> SweepRecord:
         UnknownSweepError: its driver died before it told anybody.
     """
     try:
-        return SweepRecord(**study.description)
+        plain = study.description
     except KeyError:
         name = study.spec.name
         raise UnknownSweepError(f"sweep '{name}' was left before it had begun") from None
+    return SweepRecord(**{**plain, "searched": tuple(plain["searched"])})
 
 
-def trial_record(study: SweepStudy, assignment: Assignment, started: int) -> TrialRecord:
-    """What recorders are told of a trial that starts; the time in ms since 1970."""
+def trial_record(study: SweepStudy, assignment: Assignment) -> TrialRecord:
+    """What recorders are told of a trial that starts, or goes on."""
     return TrialRecord(
         number=assignment.number,
         params=asdict(assignment.config),
         searched=assignment.searched,
-        started=started,
+        started=assignment.started,
         files=trial_location(study.spec, assignment.number),
         confirms=assignment.confirms,
     )
