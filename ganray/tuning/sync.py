@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ganray.errors import TrackingError
+from ganray.secrets import redact
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
@@ -33,7 +34,7 @@ class Told:
 class Synced:
     """What a store was brought."""
 
-    store: str  # its URI
+    store: str  # its URI, without a password
     trials: tuple[Told, ...]  # all of the sweep
 
 
@@ -110,8 +111,11 @@ def _bring(search: SweepStudy, studies: Sequence[SweepStudy], store: str) -> Syn
     finally:
         recorder.close()
     if not recorder.complete:
-        raise TrackingError(f"the tracking store {store} did not take everything: see above")
-    return Synced(store, tuple(told))
+        raise TrackingError(
+            f"the tracking store {redact(store)} did not take everything; nothing of it is lost: "
+            "do it again when the store is back"
+        )
+    return Synced(redact(store), tuple(told))
 
 
 def _is_cancelled(studies: Sequence[SweepStudy], outcomes: Collection[Outcome]) -> bool:
