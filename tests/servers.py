@@ -3,9 +3,11 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
+from urllib.request import urlopen
 
 import psycopg
 
@@ -72,10 +74,11 @@ class PostgresServer:
         time.sleep(away)
         self.start()
 
-    def make_database(self, name: str) -> str:
-        """An empty database; returns its URL."""
+    def make_database(self, name: str, *, like: str = "template1") -> str:
+        """A database as another one is that nobody uses, by default an empty one; its URL."""
+        command = f'CREATE DATABASE "{name}" TEMPLATE "{like}"'
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+            connection.execute(command)  # type: ignore[arg-type]
         return self.url(name)
 
     def _answers(self) -> bool:
@@ -92,6 +95,51 @@ class PostgresServer:
         options = ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=utf8", "--no-sync"]
         command = [_PROGRAMS / "initdb", "-U", self.user, "-D", self._data, *options]
         subprocess.run(command, user=self._system_user, check=True, capture_output=True)
+
+
+class MlflowServer:
+    """An MLflow server on a TCP port of this machine, which stays its own.
+
+    Args:
+        folder: for its artifacts, which it hands on, and its log.
+        database: the URL of its database.
+    """
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self._folder = folder
+        self.database = database
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = utils.find_suitable_port("127.0.0.1")
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--backend-store-uri", self.database]
+        command += ["--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"]
+        with (self._folder / "mlflow.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+            )
+        deadline = time.monotonic() + 90
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError((self._folder / "mlflow.log").read_text())
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """Kill it in the middle of whatever it does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
 
 def _prepare_for_root(folder: Path) -> str:

@@ -231,6 +231,18 @@ def replay(
 
 
 @app.command()
+def sync(
+    name: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    tracking_uri: TrackingUri = None,
+    storage: Storage = None,
+) -> None:
+    """Bring to MLflow what it has not of a sweep that nobody runs any more, from its study."""
+    from ganray.cli.syncing import bring
+
+    print(bring(name, _storage(storage), tracking_uri))
+
+
+@app.command()
 def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(help="On this machine's loopback.")] = 5000,

@@ -55,8 +55,8 @@ class MlflowRecorder:
         self._writer = MlflowWriter(uri, experiment)
         self._name = ""
         self._told: set[str] = set()
-        self._dropped = 0  # by the sweep's thread
-        self._failed = 0  # in the writer's
+        self._accepted = self._handled = 0  # events put into the queue, and through
+        self._dropped = self._failed = 0  # events that the sweep's thread, the writer's lost
         self._full = False
         self._away_since = float("inf")  # when the first try began of those that failed since
         self._closed_at = float("inf")
@@ -130,22 +130,31 @@ class MlflowRecorder:
         while self._thread.is_alive() and time.monotonic() < self._deadline + 2 * SHORTEST_PAUSE:
             self._thread.join(SHORTEST_PAUSE)
         if self._thread.is_alive():  # in a call that hangs: it dies with the process
-            self._failed += max(1, self._queue.qsize())
+            self._failed += max(1, self._waiting)
         if self.lost:
             self._tell_once(LOST, self.lost, self._name)
 
+    @property
+    def _waiting(self) -> int:
+        return self._accepted - self._handled
+
     def _tell(self, write: Write) -> None:
-        if not self._full and self._queue.qsize() >= LIMIT:
-            self._full = True
-            self._tell_once(FULL)
-            with suppress(queue.Empty):
-                while True:
-                    self._queue.get_nowait()
-                    self._dropped += 1
+        if not self._full and self._waiting >= LIMIT:
+            self._let_go()
         if self._full:
             self._dropped += 1
         else:
+            self._accepted += 1
             self._queue.put(write)
+
+    def _let_go(self) -> None:
+        self._full = True
+        self._tell_once(FULL)
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+                self._accepted -= 1
+                self._dropped += 1
 
     def _mark_found(self, writer: MlflowWriter) -> None:
         self._found.set()
@@ -153,7 +162,7 @@ class MlflowRecorder:
     def _catch_up(self) -> bool:
         """Wait until little is left to be delivered; False if the store stays away."""
         while not self._full and not self._is_hopeless():
-            if self._found.is_set() and self._queue.qsize() < CHUNK:
+            if self._found.is_set() and self._waiting < CHUNK:
                 return True
             if time.monotonic() > self._away_since + PATIENCE_SECONDS:
                 break
@@ -168,6 +177,7 @@ class MlflowRecorder:
                     open_ = False
                 else:
                     self._deliver(write)
+                    self._handled += 1
             for run_id in self._writer.waiting():
                 self._deliver(partial(MlflowWriter.flush, run_id=run_id))
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from ganray.tracking.recorder import Recorder
-from ganray.trial import Cause, Ending, Outcome, now_ms
+from ganray.trial import Cause, Ending, Outcome
 from ganray.tuning.study import Assignment, SweepStudy
 from ganray.tuning.telling import trial_record
 
@@ -85,7 +85,7 @@ class Roster:
                 return None
             assignment = asked
         self._running.add(assignment.number)
-        record = trial_record(self.study, assignment, now_ms())
+        record = trial_record(self.study, assignment)
         for recorder in self.recorders:
             recorder.start_trial(record)
         return assignment

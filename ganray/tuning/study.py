@@ -69,6 +69,7 @@ class Assignment:
     confirms: int | None = None  # the trial of the search that it repeats with another seed
     told: int = 0  # the update of the last report that the study has
     launches: int = 1  # 2 and more: it goes on after a break
+    started: int = field(default=0, compare=False)  # the first time, ms since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,6 @@ class RecordedTrial:
     """All that a study has of one trial."""
 
     assignment: Assignment
-    started: int  # ms since 1970
     reports: Sequence[tuple[Signals, Verdict, int]]  # each with its time, ms since 1970
     ending: Ending | None  # None: it runs, or was left by a driver that died
 
@@ -244,7 +244,8 @@ class SweepStudy:
         if assignment.confirms is not None:
             trial.set_user_attr("confirms", assignment.confirms)
         trial.set_user_attr("searched", assignment.searched)
-        trial.set_user_attr(_LAUNCHES, [now()])
+        assignment = replace(assignment, started=now())
+        trial.set_user_attr(_LAUNCHES, [assignment.started])
         trial.set_user_attr("config", asdict(assignment.config))  # now it is whole
         self._half_asked = [n for n in self._half_asked if n != trial.number]
         self._running[assignment.number] = _Running(trial)
@@ -436,7 +437,7 @@ class SweepStudy:
                 at=attributes.get("ended", 0),
                 cause=Cause(cause) if cause else None,
             )
-        return RecordedTrial(self._assignment(frozen), _started(frozen), reports, ending)
+        return RecordedTrial(self._assignment(frozen), reports, ending)
 
     def _assignment(self, frozen: FrozenTrial) -> Assignment:
         attributes = frozen.user_attrs
@@ -448,6 +449,7 @@ class SweepStudy:
             confirms=attributes.get("confirms"),
             told=reports[-1]["update"] if reports else 0,
             launches=len(attributes.get(_LAUNCHES, [])) or 1,
+            started=_started(frozen),
         )
 
     def _recorded_decision(self, number: int, update: int) -> Decision:

@@ -1,14 +1,19 @@
 """Tells recorders a sweep's past, which the study holds: what they have heard changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ganray.errors import TrackingError
+from ganray.secrets import redact
+from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder
+from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.files import STORAGE_ERRORS
-from ganray.tuning.places import list_files, read_file, samples_name, trial_location
+from ganray.tuning.lease import Lease
+from ganray.tuning.places import Located, list_files, read_file, samples_name, trial_location
 from ganray.tuning.study import RecordedTrial, SweepStudy
 from ganray.tuning.telling import evidence_of, sweep_record_of, trial_record
 
@@ -25,6 +30,14 @@ class Told:
     pictures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a store was brought."""
+
+    store: str  # its URI, without a password
+    trials: tuple[Told, ...]  # all of the sweep
+
+
 def tell_all(search: SweepStudy, recorders: Sequence[Recorder]) -> list[Told]:
     """Tell recorders everything that is recorded of a sweep, but not its end.
 
@@ -39,36 +52,81 @@ def tell_all(search: SweepStudy, recorders: Sequence[Recorder]) -> list[Told]:
     for recorder in recorders:
         recorder.start_sweep(record)
     told = [_tell(search, trial, recorders) for trial in search.recorded()]
-    confirming = confirmation_of(search)
-    if confirming is not None:
+    for confirming in _studies(search)[1:]:
         for recorder in recorders:
             recorder.start_confirming(confirming.size)
         told += [_tell(confirming, trial, recorders) for trial in confirming.recorded()]
     return told
 
 
-def confirmation_of(search: SweepStudy) -> ConfirmStudy | None:
-    """The study that confirms what a search found; None if it was not begun."""
-    return ConfirmStudy.load(search.spec) if ConfirmStudy.exists(search.spec) else None
+def sync_sweep(place: Located, uri: str | None = None) -> Synced:
+    """Bring the MLflow store up to date with a sweep that nobody runs any more.
+
+    A trial that its driver left without an outcome is cancelled.
+
+    Args:
+        place: the sweep's name and storage.
+        uri: of the store; None: that of the sweep.
+
+    Raises:
+        UnknownSweepError: there is no such sweep, or it was left before it had begun.
+        SweepRunningError: somebody runs it.
+        TrackingError: the store is away, or refuses something.
+    """
+    search = SweepStudy.load(place)
+    lease = Lease.acquire(search.record)
+    try:
+        studies = _studies(search)
+        for study in studies:
+            _cancel_left(study)
+        return _bring(search, studies, tracking_uri(uri or search.spec.tracking.uri))
+    finally:
+        lease.release()
 
 
-def cancel_left(study: SweepStudy) -> None:
-    """Give every trial that a dead driver left the outcome that it has, else cancelled."""
+def _studies(search: SweepStudy) -> list[SweepStudy]:
+    """The study of a sweep's search, and that of its confirmation if there is one."""
+    found = ConfirmStudy.exists(search.spec)
+    return [search, ConfirmStudy.load(search.spec)] if found else [search]
+
+
+def _cancel_left(study: SweepStudy) -> None:
+    """Give every trial that a dead driver left the outcome that it has earned, else cancelled."""
     study.settle()
     for number in study.unfinished():
         study.finish(number, Outcome.CANCELLED, INTERRUPTED)
 
 
-def is_cancelled(search: SweepStudy, confirming: ConfirmStudy | None) -> bool:
-    """Whether a sweep that nobody drives any more ended before it was through."""
-    studies = [search] if confirming is None else [search, confirming]
-    outcomes = [outcome for study in studies for outcome in study.outcomes().values()]
+def _bring(search: SweepStudy, studies: Sequence[SweepStudy], store: str) -> Synced:
+    outcomes = {n: outcome for study in studies for n, outcome in study.outcomes().items()}
+    recorder = MlflowRecorder(store, search.spec.tracking.experiment)
+    try:
+        told = tell_all(search, [recorder])
+        recorder.end_sweep(outcomes, cancelled=_is_cancelled(studies, outcomes.values()))
+        if not recorder.complete:
+            recorder.hurry(0.0)
+    except BaseException:
+        recorder.hurry(0.0)
+        raise
+    finally:
+        recorder.close()
+    if not recorder.complete:
+        raise TrackingError(
+            f"the tracking store {redact(store)} did not take everything; nothing of it is lost: "
+            "do it again when the store is back"
+        )
+    return Synced(redact(store), tuple(told))
+
+
+def _is_cancelled(studies: Sequence[SweepStudy], outcomes: Collection[Outcome]) -> bool:
+    """Whether a sweep that nobody runs any more was left before it was through."""
+    search, *confirming = studies
     if Outcome.CANCELLED in outcomes:
         return True
-    if outcomes.count(Outcome.CRASHED) > search.spec.budget.failures:
-        return False  # it ended itself
-    to_confirm = search.spec.confirm.trials and search.best(1)
-    return not all(study.is_over for study in studies) or bool(to_confirm and confirming is None)
+    if list(outcomes).count(Outcome.CRASHED) > search.spec.budget.failures:
+        return False  # that ended it
+    is_confirmed = confirming or not search.spec.confirm.trials or not search.best(1)
+    return not (is_confirmed and all(study.is_over for study in studies))
 
 
 def _tell(study: SweepStudy, trial: RecordedTrial, recorders: Sequence[Recorder]) -> Told:
@@ -77,7 +135,7 @@ def _tell(study: SweepStudy, trial: RecordedTrial, recorders: Sequence[Recorder]
     wanting = [recorder for recorder in recorders if recorder.wants(number, outcome)]
     if not wanting:
         return Told(number, wanted=False)
-    record = trial_record(study, trial.assignment, trial.started)
+    record = trial_record(study, trial.assignment)
     folder = trial_location(study.spec, number)
     names = _files(folder)
     shown = [s.update for s, _, _ in trial.reports if samples_name(s.update) in (names or ())]

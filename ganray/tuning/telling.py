@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 
+from ganray.errors import UnknownSweepError
 from ganray.tracking.recorder import Evidence, SweepRecord, TrialRecord
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
@@ -16,17 +17,26 @@ from ganray.tuning.study import Assignment, SweepStudy
 
 
 def sweep_record_of(study: SweepStudy) -> SweepRecord:
-    """What recorders were told of a sweep when it last started."""
-    return SweepRecord(**study.description)
+    """What recorders were told of a sweep when it last started.
+
+    Raises:
+        UnknownSweepError: its driver died before it told anybody.
+    """
+    try:
+        plain = study.description
+    except KeyError:
+        name = study.spec.name
+        raise UnknownSweepError(f"sweep '{name}' was left before it had begun") from None
+    return SweepRecord(**{**plain, "searched": tuple(plain["searched"])})
 
 
-def trial_record(study: SweepStudy, assignment: Assignment, started: int) -> TrialRecord:
-    """What recorders are told of a trial that starts; the time in ms since 1970."""
+def trial_record(study: SweepStudy, assignment: Assignment) -> TrialRecord:
+    """What recorders are told of a trial that starts, or goes on."""
     return TrialRecord(
         number=assignment.number,
         params=asdict(assignment.config),
         searched=assignment.searched,
-        started=started,
+        started=assignment.started,
         files=trial_location(study.spec, assignment.number),
         confirms=assignment.confirms,
     )

@@ -61,6 +61,7 @@ OPTIONS = {
     "summary": ["--format", "--output", "--tracking-uri"],
     "report": ["--output", "--tracking-uri"],
     "replay": ["--policy", "--output", "--save", "--resamples", "--json", "--tracking-uri"],
+    "sync": ["--tracking-uri", "--storage"],
     "ui": ["--tracking-uri", "--port"],
     "submit": [
         *["--address", "--name", "--trials", "--seed", "--no-prune", "--set", "--tracking-uri"],

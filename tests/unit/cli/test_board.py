@@ -117,6 +117,31 @@ def test_time_left_is_guessed_from_what_is_through(board: Board, clock: Clock) -
     assert board.seconds_left() == 0.0
 
 
+def test_past_of_a_sweep_that_goes_on_counts_but_not_for_its_pace(
+    board: Board, clock: Clock
+) -> None:
+    board.start_sweep(sweep_record(trials=8))
+    for number, outcome in enumerate((Outcome.COMPLETED, Outcome.CANCELLED, Outcome.STALLED)):
+        start(board, number)
+        board.end_trial(Ending(number=number, outcome=outcome, at=STARTED, objective=0.5))
+    assert (board.count, board.seconds_left()) == ("3/8", None)
+    assert board.best is not None
+    start(board, 1)  # the one that was cancelled
+    assert board.outcomes == {Outcome.COMPLETED: 1, Outcome.STALLED: 1}
+    clock.now += 10.0
+    end(board, 1, Outcome.COMPLETED, 0.25)
+    assert board.count == "3/8"
+    assert board.seconds_left() == pytest.approx(50.0)  # five more, at ten seconds each
+
+
+def test_trial_that_is_told_twice_counts_once(board: Board) -> None:
+    board.start_sweep(sweep_record())
+    for _ in range(2):
+        start(board, 0)
+        end(board, 0, Outcome.COMPLETED, 0.5)
+    assert (board.finished, board.outcomes) == (1, {Outcome.COMPLETED: 1})
+
+
 def test_confirming_trials_are_counted_by_themselves_and_are_never_the_best(board: Board) -> None:
     board.start_sweep(sweep_record(trials=2, confirming=4))
     for number in (0, 1):

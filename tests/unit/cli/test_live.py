@@ -4,8 +4,9 @@ import io
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -120,6 +121,20 @@ def test_terminal_keeps_a_line_for_each_trial_that_was_lost() -> None:
     for number, outcome in enumerate(Outcome):
         line = f"trial {number} {outcome}: because {outcome}"
         assert (line in out.getvalue()) is (outcome is not Outcome.COMPLETED)
+
+
+@pytest.mark.parametrize("show", [lambda: on_terminal(80), in_pipe], ids=["terminal", "pipe"])
+def test_trials_of_the_past_get_no_line(show: Callable[[], Any]) -> None:
+    with show() as (board, out):
+        board.start_sweep(sweep_record())
+        for number, at in ((0, STARTED), (1, now_ms() + 1)):
+            board.start_trial(
+                TrialRecord(number=number, params={}, searched=SEARCHED, started=STARTED)
+            )
+            board.end_trial(
+                Ending(number=number, outcome=Outcome.STALLED, at=at, reason=f"by {number}")
+            )
+    assert ("by 0" in out.getvalue(), "by 1" in out.getvalue()) == (False, True)
 
 
 def test_terminal_shows_that_it_starts() -> None:

@@ -1,194 +1,49 @@
 """What a recorder hears comes back: one suite for the one that remembers and the one for MLflow."""
 
-import io
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from PIL import Image
 
 from ganray.tracking import mlflow_recorder, mlflow_writer
 from ganray.tracking.mlflow_recorder import MlflowRecorder
+from ganray.tracking.mlflow_writer import TrialRun
 from ganray.tracking.reader import fetch_history, fetch_sweep
 from ganray.tracking.recorder import (
     Evidence,
     MemoryRecorder,
     Recorder,
-    SweepRecord,
-    TrialRecord,
 )
-from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
+from ganray.trial import Outcome, State, Verdict
 from tests.conftest import AUDIT, CONFIRMING, STARTED, STOP, record_confirmation, signals_at
-
-SWEEP = SweepRecord(
-    study_id="5ad1",
-    name="small",
-    description="Which loss?",
-    sweep_file="name: small # größer\n",
-    objective="distance",
-    direction="min",
-    searched=("loss", "d_lr", "weight_clip"),
-    updates=100,
-    trials=len(Outcome),
-    gpus_per_trial=0.5,
-    params={"data.name": "ring", "data.std": 0.02, "search.seed": 0, "prune.risk": None},
-    environment={"python": "3.11", "packages": {"torch": None}},
-    started=STARTED,
+from tests.unit.tracking.playing import (
+    CONFIG,
+    HEALTHY,
+    SWEEP,
+    Heard,
+    artifact,
+    assert_whole,
+    connect,
+    ending,
+    in_mlflow,
+    play,
+    png,
+    remembered,
+    runs,
+    trial,
 )
-CONFIG = TrialConfig(loss="wgan", d_lr=0.1 + 0.2, g_lr=1e-300, d_steps=5, seed=2**31 - 1)
-HEALTHY = Verdict(State.HEALTHY)
-EVIDENCE = Evidence(
-    pictures={"best.png": lambda: png(24), "stop.png": lambda: png(32)},
-    best_checkpoint="/results/small/trials/0001/best.pt",
-)
-
-
-def png(size: int = 16) -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((size, size), 50).save(out, "PNG")
-    return out.getvalue()
-
-
-def trial(number: int, config: TrialConfig = CONFIG) -> TrialRecord:
-    params = asdict(replace(config, seed=number))
-    return TrialRecord(
-        number=number, params=params, searched={"loss": config.loss}, started=STARTED
-    )
-
-
-def ending(number: int, outcome: Outcome = Outcome.COMPLETED, **values: Any) -> Ending:
-    history = [signals_at(10, distance=0.5, modes=3.0), signals_at(20, distance=0.3, modes=2.0)]
-    defaults = {"reason": f"because {outcome}", "objective": 0.1 + 0.2, "history": history}
-    defaults["at"] = STARTED + 1_000
-    return Ending(number=number, outcome=outcome, **{**defaults, **values})
-
-
-def play(recorder: Recorder, trials: int = 2) -> None:
-    """A whole sweep, whose trials end in every way in turn."""
-    outcomes = {}
-    recorder.start_sweep(SWEEP)
-    for number in range(trials):
-        recorder.start_trial(trial(number))
-        outcome = list(Outcome)[number % len(Outcome)]
-        history = []
-        for update in (10, 20, 30):
-            signals = signals_at(
-                update, distance=1.0 / (update + number), modes=1e-300, js=0.1 + 0.2
-            )
-            recorder.report(number, signals, HEALTHY, STARTED)
-            history.append(signals)
-        recorder.picture(number, 30, png)
-        audit = AUDIT if number == 1 else None
-        stop = replace(STOP, outcome=outcome) if number == 1 else None
-        recorder.end_trial(ending(number, outcome, history=history, stop=stop, would_be=audit))
-        if number == 1:
-            recorder.evidence(1, EVIDENCE)
-        outcomes[number] = outcome
-    recorder.end_sweep(outcomes, cancelled=False)
-
 
 # --- the contract: what is told comes back --------------------------------------------------------
-
-
-@dataclass
-class Heard:
-    """One trial, as a recorder gives it back."""
-
-    params: dict[str, Any]
-    history: list[dict[str, Any]]
-    pictures: dict[int, tuple[int, int]]  # update -> size
-    outcome: str | None
-    reason: str | None
-    audited: bool
-    objective: float | None
-    rule: str | None
-    stops: dict[str, dict[str, Any]]  # stop.json, would_be.json
-    kept: dict[str, tuple[int, int]]  # picture -> size
-    best_checkpoint: str | None
-
-
-def remembered(recorder: MemoryRecorder) -> dict[int, Heard]:
-    assert recorder.closed
-    found = {}
-    for number, record in recorder.trials.items():
-        end = recorder.endings.get(number)
-        pictures = recorder.pictures.get(number, {})
-        found[number] = Heard(
-            params=dict(record.params),
-            history=[signals.to_dict() for signals in recorder.reports.get(number, [])],
-            pictures={u: Image.open(io.BytesIO(data)).size for u, data in pictures.items()},
-            outcome=end.outcome.value if end else None,
-            reason=end.reason if end else None,
-            audited=bool(end and end.audited),
-            objective=end.objective if end else None,
-            rule=end.stop.rule if end and end.stop else None,
-            stops={
-                name: end.grounds(record)
-                for name, record in (("stop.json", end.stop), ("would_be.json", end.would_be))
-                if record
-            }
-            if end
-            else {},
-            kept={
-                name: Image.open(io.BytesIO(data)).size
-                for name, data in recorder.kept.get(number, {}).items()
-            },
-            best_checkpoint=recorder.best_checkpoints.get(number),
-        )
-    return found
-
-
-def in_mlflow(uri: str) -> dict[int, Heard]:
-    client, found = MlflowClient(uri), {}
-    history: dict[int, list[dict[str, Any]]] = {}
-    for report in fetch_history("small", uri):
-        history.setdefault(report["trial"], []).append(
-            {name: value for name, value in report.items() if name != "trial"}
-        )
-    for row in fetch_sweep("small", uri).trials:
-        pictures = {}
-        for file in client.list_artifacts(row.run_id, "images"):
-            if file.path.endswith(".png"):
-                local = client.download_artifacts(row.run_id, file.path)
-                pictures[int(file.path.split("+step+")[1].split("+")[0])] = Image.open(local).size
-        files = [file.path for file in client.list_artifacts(row.run_id)]
-        stops = [name for name in files if name.endswith(".json")]
-        kept = [name for name in files if name.endswith(".png")]
-        found[row.number] = Heard(
-            params=row.params,
-            history=history.get(row.number, []),
-            pictures=pictures,
-            outcome=row.outcome,
-            reason=row.reason,
-            audited=row.audited,
-            objective=row.metrics.get("objective"),
-            rule=row.rule,
-            stops={name: json.loads(artifact(uri, row.run_id, name).read_text()) for name in stops},
-            kept={name: Image.open(artifact(uri, row.run_id, name)).size for name in kept},
-            best_checkpoint=client.get_run(row.run_id).data.tags.get("ganray.best_checkpoint"),
-        )
-    return found
-
-
-def artifact(uri: str, run_id: str, name: str) -> Path:
-    return Path(MlflowClient(uri).download_artifacts(run_id, name))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same recorder with less waiting."""
-    monkeypatch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
-    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(mlflow_recorder, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture(params=["memory", "mlflow"])
@@ -252,6 +107,29 @@ def test_whole_sweep_comes_back_as_it_was_told(recorder_and_heard: Pair) -> None
     assert stopped.best_checkpoint == "/results/small/trials/0001/best.pt"
 
 
+def test_sweep_that_is_told_twice_stands_there_once(recorder_and_heard: Pair) -> None:
+    once, (recorder, heard) = MemoryRecorder(), recorder_and_heard
+    for hears, times in ((once, 1), (recorder, 2)):
+        for _ in range(times):
+            play(hears, trials=len(Outcome))
+        hears.close()
+    assert heard() == remembered(once)
+
+
+def test_trial_that_goes_on_has_not_ended(recorder_and_heard: Pair) -> None:
+    recorder, heard = recorder_and_heard
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.report(0, signals_at(10, distance=0.5), HEALTHY, STARTED)
+    recorder.end_trial(ending(0, Outcome.CANCELLED, would_be=AUDIT))
+    recorder.start_trial(trial(0))
+    recorder.report(0, signals_at(20, distance=0.25), HEALTHY, STARTED + 1)
+    recorder.close()
+    one = heard()[0]
+    assert (one.outcome, one.reason, one.audited, one.rule) == (None, None, False, None)
+    assert [report["update"] for report in one.history] == [10, 20]
+
+
 def test_trial_that_still_runs_has_no_outcome(recorder_and_heard: Pair) -> None:
     recorder, heard = recorder_and_heard
     recorder.start_sweep(SWEEP)
@@ -309,18 +187,6 @@ def test_reports_of_many_trials_all_arrive(recorder_and_heard: Pair) -> None:
 
 
 # --- how it stands in MLflow ----------------------------------------------------------------------
-
-
-def runs(uri: str) -> tuple[Run, dict[int, Run]]:
-    """The run of the sweep, and those of its trials."""
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("ganray")
-    found = client.search_runs([experiment.experiment_id])
-    (parent,) = [run for run in found if run.data.tags["ganray.kind"] == "sweep"]
-    children = [run for run in found if run.data.tags["ganray.kind"] == "trial"]
-    numbers = [int(run.data.tags["ganray.trial"]) for run in children]
-    assert len(set(numbers)) == len(numbers)
-    return parent, dict(zip(numbers, children, strict=True))
 
 
 @pytest.fixture
@@ -575,61 +441,6 @@ def test_every_event_of_a_trial_is_recorded_only_once(recorder: MlflowRecorder, 
 # --- a store that fails ---------------------------------------------------------------------------
 
 
-class Unreliable:
-    """A client of a real store whose connection a test can cut.
-
-    Args:
-        uri: of the store.
-        fails: told each call's name; returns what to raise, or None; `after` it has worked or not.
-    """
-
-    def __init__(
-        self, uri: str, fails: Callable[[str], Exception | None], *, after: bool = False
-    ) -> None:
-        self._client = MlflowClient(uri)
-        self._fails = fails
-        self._after = after
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            error = self._fails(name)
-            if error is not None and not self._after:
-                raise error
-            result = method(*arguments, **options)
-            if error is not None:
-                raise error
-            return result
-
-        return call
-
-
-def connect(
-    monkeypatch: pytest.MonkeyPatch,
-    uri: str,
-    fails: Callable[[str], Exception | None],
-    *,
-    after: bool = False,
-) -> MlflowRecorder:
-    client = Unreliable(uri, fails, after=after)
-    monkeypatch.setattr(mlflow_writer, "open_client", lambda uri: client)
-    return MlflowRecorder(uri, "ganray")
-
-
-def assert_whole(uri: str, trials: int = 2) -> None:
-    """`play` arrived as a whole, once."""
-    memory = MemoryRecorder()
-    play(memory, trials)
-    memory.close()
-    found = in_mlflow(uri)
-    assert set(found) == set(range(trials))
-    for number, one in remembered(memory).items():
-        assert replace(found[number], pictures={}) == replace(one, pictures={})  # without sizes
-        assert set(found[number].pictures) == set(one.pictures)
-    assert runs(uri)[0].info.status == "FINISHED"
-
-
 @pytest.mark.parametrize(
     "uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"]
 )
@@ -670,6 +481,138 @@ def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
     start = time.monotonic()
     recorder.close()
     assert time.monotonic() - start < 2.0  # the grace, and a few tries
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The address of a server that takes every connection and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_closing_waits_for_a_server_that_never_answers_no_longer_than_the_grace_and_one_request(
+    quick: None, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with silent_server() as uri:
+        recorder = MlflowRecorder(uri, "ganray")
+        play(recorder)
+        time.sleep(0.2)
+        start = time.monotonic()
+        recorder.close()
+    assert 1.0 < time.monotonic() - start < 0.5 + 2.0 + 1.0
+    assert "did not reach it; the study has them" in caplog.text
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it closes", "while it closes"])
+def test_recorder_in_a_hurry_waits_for_no_request(
+    late: bool, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with silent_server() as uri:  # a request takes 20 s
+        recorder = MlflowRecorder(uri, "ganray")
+        play(recorder)
+        time.sleep(0.2)
+        start = time.monotonic()
+        if late:
+            threading.Timer(0.3, recorder.hurry, [0.5]).start()
+        else:
+            recorder.hurry(0.5)
+        recorder.close()
+        assert 0.4 < time.monotonic() - start < 3.0
+    assert not recorder.complete
+    assert "bring them there with `ganray sync small`" in caplog.text
+
+
+def test_recorder_in_a_hurry_leaves_what_it_has_no_time_for(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(name: str) -> None:
+        time.sleep(0.2)
+
+    recorder = connect(monkeypatch, store, slow)
+    play(recorder, trials=8)  # more than 100 calls
+    recorder.hurry(1.0)
+    start = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - start < 3.0
+    assert recorder.lost > 10
+
+
+def test_queue_of_a_store_that_stays_away_is_let_go_until_the_sweep_is_told_again(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "LIMIT", 100)
+    away = threading.Event()
+    away.set()
+    recorder = connect(
+        monkeypatch, store, lambda name: ConnectionError("refused") if away.is_set() else None
+    )
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    for update in range(1, 501):
+        recorder.report(0, signals_at(update), HEALTHY, STARTED)
+    assert recorder._queue.qsize() == 0
+    assert recorder.lost > 300
+    assert not recorder.wants(0, None)
+    away.clear()
+    time.sleep(0.5)  # the store is back, and hears nothing of what was let go
+    recorder.report(0, signals_at(501), HEALTHY, STARTED)
+    play(recorder)
+    assert recorder.complete
+    recorder.close()
+    assert_whole(store)
+    assert caplog.text.count("its record is given up for now") == 1
+    assert "did not reach it" not in caplog.text
+
+
+def test_the_past_is_not_told_to_a_store_that_stays_away(
+    quick: None, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "PATIENCE_SECONDS", 0.3)
+    recorder = MlflowRecorder("http://127.0.0.1:9", "ganray")
+    recorder.start_sweep(SWEEP)
+    start = time.monotonic()
+    assert not recorder.wants(0, Outcome.COMPLETED)
+    assert 0.2 < time.monotonic() - start < 10.0
+    assert not recorder.complete
+    recorder.close()
+
+
+def test_telling_the_past_waits_for_the_store(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "CHUNK", 10)
+
+    def slow(name: str) -> None:
+        time.sleep(0.05)
+
+    recorder = connect(monkeypatch, store, slow)
+    recorder.start_sweep(SWEEP)
+    most = 0
+    for number in range(30):
+        assert recorder.wants(number, None)
+        recorder.start_trial(trial(number))
+        recorder.report(number, signals_at(10), HEALTHY, STARTED)
+        most = max(most, recorder._waiting)
+    recorder.close()
+    assert recorder.complete
+    assert most < 20
+    assert len(runs(store)[1]) == 30
+
+
+def test_reports_that_are_only_put_aside_are_no_sign_of_a_store_that_is_away(
+    quick: None, here: Path
+) -> None:
+    recorder = MlflowRecorder("http://127.0.0.1:9", "ganray")
+    recorder._writer._runs[0] = TrialRun("of a trial that started before")
+    for update in range(1, 10_000):
+        recorder.report(0, signals_at(update), HEALTHY, STARTED)
+    start = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - start < 8.0
 
 
 def test_store_that_comes_back_receives_everything_in_order(

@@ -179,7 +179,7 @@ def test_evidence_of_other_trials_is_told_when_nothing_runs_any_more(
     assert told == [(0, ["best.png"]), (1, ["stop.png"])]
 
 
-def test_trial_that_left_nothing_has_no_evidence(
+def test_trial_that_left_nothing_is_told_so_and_one_of_which_nobody_knows_is_not(
     study: SweepStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search, scheduler, memory = faces(study, SweepLimits(None, 5))
@@ -193,7 +193,7 @@ def test_trial_that_left_nothing_has_no_evidence(
 
     monkeypatch.setattr(ray_hooks, "list_files", away)
     scheduler.tell_evidence()
-    assert memory.kept == {}
+    assert memory.kept == {0: {}}
 
 
 # --- faults ---------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_cancelled_trial_that_goes_on_has_no_trace_of_its_former_end(
     assert ending.wall_seconds == pytest.approx(12.0)  # 7 up to its last report, then 5
     (recorded,) = SweepStudy.load(spec).recorded()
     assert recorded.ending == ending
-    assert recorded.started == 1_000_000
+    assert recorded.assignment.started == 1_000_000
     assert [at for _, _, at in recorded.reports] == [1_007_000, 4_613_000]
 
 
