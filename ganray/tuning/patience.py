@@ -86,7 +86,8 @@ class Patience:
         """
         began, pause = time.monotonic(), _FIRST_PAUSE
         self._tell_away(error)
-        while self._rest(pause, began):
+        while True:
+            self._rest(pause, began)
             pause = min(2.0 * pause, _LONGEST_PAUSE)
             try:
                 found = call()
@@ -97,6 +98,8 @@ class Patience:
             else:
                 self._tell_back()
                 return found
+            if time.monotonic() >= self._limit(began):
+                break
         self._away_since = None
         seconds = time.monotonic() - began
         raise StorageError(
@@ -104,16 +107,15 @@ class Patience:
             "complete up to then: when it is back, the sweep can be resumed"
         ) from error
 
-    def _rest(self, pause: float, began: float) -> bool:
-        """Wait before the next attempt; False if there is to be none."""
+    def _limit(self, began: float) -> float:
+        """When the last attempt is made."""
+        return min(began + self._seconds, self._deadline)
+
+    def _rest(self, pause: float, began: float) -> None:
+        """Wait before the next attempt, which may become the last one in the meantime."""
         ends = time.monotonic() + pause
-        while True:
-            now = time.monotonic()
-            if now > min(began + self._seconds, self._deadline):
-                return False
-            if now >= ends:
-                return True
-            time.sleep(min(_NAP, ends - now))
+        while (left := min(ends, self._limit(began)) - time.monotonic()) > 0.0:
+            time.sleep(min(_NAP, left))
 
     def _tell_away(self, error: Exception) -> None:
         with self._lock:

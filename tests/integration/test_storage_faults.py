@@ -138,15 +138,17 @@ def test_full_disk_is_waited_for_and_nothing_is_lost(
     study, over, ended = opened(place), threading.Event(), []
     driver = threading.Thread(target=lambda: ended.append(drive(study, over.is_set)))
     driver.start()
-    for outage in range(1, 4):
-        time.sleep(0.3)
-        filler = fill(small_disk)
-        wait_until(lambda times=outage: caplog.text.count("storage fails") == times)
-        time.sleep(0.3)
-        filler.unlink()
-        wait_until(lambda times=outage: caplog.text.count("storage works again") == times)
-    over.set()
-    driver.join()
+    try:
+        for outage in range(1, 4):
+            time.sleep(0.3)
+            filler = fill(small_disk)
+            wait_until(lambda times=outage: caplog.text.count("storage fails") == times)
+            time.sleep(0.3)
+            filler.unlink()
+            wait_until(lambda times=outage: caplog.text.count("storage works again") == times)
+    finally:
+        over.set()
+        driver.join()
     check(opened(place), *ended)
     assert "No space left on device" in caplog.text or "disk is full" in caplog.text
     if place.endswith(".journal"):

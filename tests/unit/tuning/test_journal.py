@@ -241,6 +241,15 @@ def test_lock_is_free_after_a_reader_failed(path: Path) -> None:
     assert [study.study_name for study in storage.get_all_studies()] == ["a", "b"]
 
 
+def test_lock_is_free_while_records_are_read(path: Path) -> None:
+    file = JournalFile(str(path), lock_patience=0.2)
+    file.append_logs([FIRST, SECOND])
+    reading = iter(JournalFile(str(path)).read_logs(0))
+    assert next(reading) == FIRST
+    file.append_logs([THIRD])
+    assert list(reading) == [SECOND]  # what was there when it began
+
+
 def test_optuna_reads_what_was_written_and_the_other_way_round(path: Path) -> None:
     def study(backend) -> optuna.Study:
         return optuna.create_study(

@@ -166,11 +166,16 @@ def test_patience_ends_with_the_last_cause(pauses: list[float]) -> None:
     assert error.value.__cause__ is LOST
 
 
-def test_no_patience_asks_no_second_time(pauses: list[float]) -> None:
-    call = Faulty()
+def test_last_attempt_is_made_when_patience_ends(pauses: list[float]) -> None:
+    assert Patience(2.0).repeat(Faulty(*[FULL] * 4), FULL) == 5
+    assert sum(pauses) == pytest.approx(2.0)
+
+
+def test_without_patience_there_is_one_more_attempt(pauses: list[float]) -> None:
+    call = Faulty(FULL, FULL)
     with pytest.raises(StorageError):
-        Patience(-1.0).repeat(call, FULL)
-    assert (call.calls, pauses) == (0, [])
+        Patience(0.0).repeat(call, FULL)
+    assert (call.calls, pauses) == (1, [])
 
 
 def test_waiting_and_going_on_is_told_once(
@@ -227,4 +232,4 @@ def test_waiting_ends_soon_when_patience_is_cut_short() -> None:
         patient.repeat(Faulty(*[FULL] * 99), FULL)
     assert 0.5 <= time.monotonic() - began < 2.0
     with pytest.raises(StorageError, match="failed for 0 s"):
-        patient.repeat(Faulty(FULL), FULL)
+        patient.repeat(Faulty(*[FULL] * 99), FULL)
