@@ -239,7 +239,7 @@ def sync(
     """Bring to MLflow what it has not of a sweep that nobody runs any more, from its study."""
     from ganray.cli.syncing import bring
 
-    print(bring(name, _storage(storage), tracking_uri))
+    print(bring(name, storage_settings(storage), tracking_uri))
 
 
 @app.command()

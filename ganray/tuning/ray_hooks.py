@@ -22,6 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ganray.trial import Cause, Outcome, now_ms
+from ganray.tuning.diagnosis import diagnose
 from ganray.tuning.files import drop_checkpoint
 from ganray.tuning.places import (
     list_files,
@@ -131,7 +132,7 @@ class StudyScheduler(FIFOScheduler):
             reason = f"reported nothing for {minutes:g} minutes (budget.silence_minutes)"
             self._finish(number, Outcome.CRASHED, reason, Cause.SILENT)
             return
-        ending = self.roster.fail(number, _error(trial))
+        ending = self.roster.fail(number, *diagnose(_error(trial)))
         if ending is not None:
             self._ended[number] = ending.outcome
 

@@ -90,16 +90,15 @@ class Roster:
             recorder.start_trial(record)
         return assignment
 
-    def fail(self, number: int, error: BaseException) -> Ending | None:
+    def fail(self, number: int, cause: Cause, reason: str) -> Ending | None:
         """A trial's actor gave an error: the trial goes on later, or has crashed."""
         self._running.discard(number)
         if self.study.has_ended(number):
             return None
-        fault = self.study.record_fault(number, error)
-        if fault is None:
+        if self.study.record_fault(number, cause, reason):
             self._again.append(number)
             return None
-        return self.finish(number, Outcome.CRASHED, fault.reason, fault.cause)
+        return self.finish(number, Outcome.CRASHED, reason, cause)
 
     def finish(
         self, number: int, outcome: Outcome, reason: str, cause: Cause | None = None

@@ -328,18 +328,14 @@ class SweepStudy:
         running.history.append(signals)
         return Decision(verdict, stop)
 
-    def record_fault(self, number: int, error: BaseException) -> Fault | None:
-        """Record that a trial failed.
-
-        Returns:
-            The fault, if that is its end; None: it goes on, by `ask_again`.
-        """
+    def record_fault(self, number: int, cause: Cause, reason: str) -> bool:
+        """Record that a trial failed; whether it goes on all the same, by `ask_again`."""
         running = self._run(number)
         update = running.history[-1].update if running.history else 0
-        fault = Fault.of(error, update, now())
+        fault = Fault(cause, reason, update, now())
         faults = [*_faults_of(self._frozen(number)), fault]
         running.trial.set_user_attr(_FAULTS, [asdict(f) for f in faults])
-        return None if may_go_on(faults) else fault
+        return may_go_on(faults)
 
     def finish(
         self, number: int, outcome: Outcome, reason: str = "", cause: Cause | None = None

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ray.exceptions import ActorDiedError
 
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Cause, Outcome
@@ -53,7 +52,7 @@ def test_no_more_trials_run_than_there_is_room_for(study: SweepStudy) -> None:
 def test_trial_that_lost_its_process_comes_before_new_ones(study: SweepStudy) -> None:
     roster, memory = roster_of(study)
     assert numbers(roster, 2) == [0, 1]
-    assert roster.fail(0, ActorDiedError()) is None
+    assert roster.fail(0, Cause.PROCESS_DIED, "it died") is None
     assert numbers(roster, 2) == [0, None]
     assert memory.endings == {}
 
@@ -63,7 +62,7 @@ def test_last_trial_that_fails_keeps_the_sweep_open(study: SweepStudy) -> None:
     assert numbers(roster, 5) == [0, 1, 2, 3, None]
     for number in (0, 1, 2):
         complete(roster, number)
-    roster.fail(3, ActorDiedError())
+    roster.fail(3, Cause.PROCESS_DIED, "it died")
     assert not roster.is_done
     assert numbers(roster, 1) == [3]
     complete(roster, 3)
@@ -73,7 +72,7 @@ def test_last_trial_that_fails_keeps_the_sweep_open(study: SweepStudy) -> None:
 def test_own_error_of_a_trial_is_its_end_and_counts(study: SweepStudy) -> None:
     roster, memory = roster_of(study, failures=0)
     numbers(roster, 2)
-    ending = roster.fail(0, ValueError("batch of 9"))
+    ending = roster.fail(0, Cause.EXCEPTION, "ValueError: batch of 9")
     assert ending is not None
     assert (ending.outcome, ending.cause, ending.reason, ending.retries) == (
         Outcome.CRASHED,
@@ -91,7 +90,7 @@ def test_process_that_keeps_dying_is_a_crash_with_its_retries(study: SweepStudy)
     roster, memory = roster_of(study, lambda: 1)
     for _ in range(4):
         assert numbers(roster, 1) == [0]
-        roster.fail(0, ActorDiedError())
+        roster.fail(0, Cause.PROCESS_DIED, "it died")
     ending = memory.endings[0]
     assert (ending.outcome, ending.cause) == (Outcome.CRASHED, Cause.PROCESS_DIED)
     assert ending.retries == 3
@@ -102,7 +101,7 @@ def test_error_after_the_end_changes_nothing(study: SweepStudy) -> None:
     roster, memory = roster_of(study)
     numbers(roster, 1)
     complete(roster, 0)
-    assert roster.fail(0, ValueError("late")) is None
+    assert roster.fail(0, Cause.EXCEPTION, "late") is None
     assert memory.endings[0].outcome is Outcome.COMPLETED
 
 
