@@ -65,6 +65,13 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+def redacted_log(name: str) -> logging.Logger:
+    """The logger of that name, whose records are redacted whoever handles them."""
+    log = logging.getLogger(name)
+    log.addFilter(_FILTER)
+    return log
+
+
 @contextmanager
 def redacted_errors() -> Iterator[None]:
     """Errors whose text tells a secret leave as a RuntimeError that tells the rest of it."""
@@ -75,6 +82,9 @@ def redacted_errors() -> Iterator[None]:
         if redact(told) == told:
             raise
         raise RuntimeError(redact(told)) from None  # the cause would tell it after all
+
+
+_FILTER = RedactingFilter()  # one: a logger has it once, however many ask
 
 
 def _once(text: str, values: list[str]) -> str:

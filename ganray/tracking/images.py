@@ -1,15 +1,16 @@
 """Pictures of a trial as MLflow's own charts of images find them among a run's artifacts."""
 
 import io
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
+from ganray.secrets import redacted_log
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-log = logging.getLogger("ganray.tracking")
+log = redacted_log("ganray.tracking")
 
 FOLDER = "images"  # of the artifacts
 THUMBNAIL = 256  # pixels, as MLflow's own

@@ -4,7 +4,6 @@ The sweep's own thread only puts events into a queue. While the store is away th
 to a limit, and the writer tries again; the study has every report, so nothing depends on the queue.
 """
 
-import logging
 import queue
 import threading
 import time
@@ -12,13 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from ganray.secrets import RedactingFilter
+from ganray.secrets import redacted_log
 from ganray.tracking.mlflow_writer import MlflowWriter, is_passing
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, Verdict
 
-log = logging.getLogger("ganray.tracking")
-log.addFilter(RedactingFilter())  # MLflow's errors tell the URL of the store
+log = redacted_log("ganray.tracking")
 
 FLUSH_SECONDS = 1.0
 CHUNK = 1_000  # events that are taken from the queue at a time

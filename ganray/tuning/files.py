@@ -5,7 +5,6 @@ that is being written.
 """
 
 import contextlib
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pyarrow
 
 from ganray.errors import CheckpointError
+from ganray.secrets import redacted_log
 from ganray.trial import Signals
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
@@ -27,7 +27,7 @@ from ganray.tuning.places import (
 )
 from ganray.tuning.session import Session
 
-log = logging.getLogger("ganray.tuning")
+log = redacted_log("ganray.tuning")
 
 SAVE_SECONDS = 60.0  # of work that a trial may lose with its process, beside one report
 PATIENCE = 10.0  # seconds that the end of a trial waits for storage that is away

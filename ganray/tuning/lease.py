@@ -1,6 +1,5 @@
 """Who drives a study now: one driver at a time, told apart from those that died."""
 
-import logging
 import os
 import random
 import socket
@@ -16,12 +15,13 @@ from uuid import uuid4
 from optuna.study import Study
 
 from ganray.errors import StorageError, SweepRunningError
+from ganray.secrets import redacted_log
 
 INTERVAL = 15.0  # seconds between two beats
 WATCH = 45.0  # seconds without a beat after which a driver on another machine is dead
 _PREFIX = "lease:"  # of a study's attributes, one for each driver that it ever had
 
-_log = logging.getLogger("ganray.tuning")
+_log = redacted_log("ganray.tuning")
 _held: set[str] = set()  # tokens of this process
 
 

@@ -1,7 +1,6 @@
 """Which faults of a study's storage pass by themselves, and waiting until they have."""
 
 import errno
-import logging
 import re
 import sqlite3
 import threading
@@ -13,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from ganray.errors import StorageError
-from ganray.secrets import redact
+from ganray.secrets import redact, redacted_log
 
 PATIENCE = 600.0  # seconds: a database that moves to another machine, a disk that is tidied up
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
@@ -51,7 +50,7 @@ _PASSING_SQLITE = {
     sqlite3.SQLITE_PROTOCOL,
 }
 
-_log = logging.getLogger("ganray.tuning")
+_log = redacted_log("ganray.tuning")
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ out again, as a Tune trial of its own, and its worker finds its checkpoint.
 """
 
 import contextlib
-import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ganray.secrets import redacted_log
 from ganray.trial import Cause, Outcome, now_ms
 from ganray.tuning.diagnosis import diagnose
 from ganray.tuning.files import drop_checkpoint
@@ -33,7 +33,7 @@ from ganray.tuning.roster import Roster
 from ganray.tuning.study import Assignment
 from ganray.tuning.telling import evidence_of
 
-log = logging.getLogger("ganray.tuning")
+log = redacted_log("ganray.tuning")
 
 # Nobody goes on from these, so that their last checkpoint is of no use.
 _PRUNED = {Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED}

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ganray.secrets import HIDDEN, RedactingFilter, has_password, redact, redacted_errors
+from ganray.secrets import (
+    HIDDEN,
+    RedactingFilter,
+    has_password,
+    redact,
+    redacted_errors,
+    redacted_log,
+)
 
 PLANTED = "pl4nted-s3cret"
 NAMES = [
@@ -190,6 +197,14 @@ def test_traceback_of_a_log_record_is_redacted() -> None:
     told = logging.Formatter().format(one)
     assert "ValueError: http://***@host" in told
     assert "me:secret@" not in told.replace('raise ValueError("http://me:secret@host")', "")
+
+
+def test_logger_redacts_for_whoever_handles_its_records(caplog: pytest.LogCaptureFixture) -> None:
+    log = redacted_log("tests.redacted")
+    assert redacted_log("tests.redacted") is log
+    assert len(log.filters) == 1
+    log.warning("%s is away", "http://me:secret@host")
+    assert caplog.messages == ["http://***@host is away"]
 
 
 def test_error_that_tells_a_secret_leaves_without_it_and_without_its_cause() -> None:
