@@ -13,7 +13,7 @@ from ganray.tracking import schema
 from ganray.tracking.confirmation import Confirmed, confirmed
 from ganray.tracking.ledger import Audit
 from ganray.tracking.reader import SweepRow, TrialRow, fetch_history, fetch_sweep, flat
-from ganray.trial import COUNTERS, SIGNALS, Ended, Outcome
+from ganray.trial import COUNTERS, SIGNALS, Cause, Ended, Outcome
 
 Frame = pd.DataFrame
 _OUTCOMES = pd.CategoricalDtype([outcome.value for outcome in Outcome])
@@ -30,7 +30,8 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
     Returns:
         Columns `trial, phase, confirms` (the trial of the search that a confirming one repeats),
         `outcome, ending` (healthy, between or bad by `health.endings`; missing if it was stopped),
-        `audited, rule` (what stopped it), `reason, stopped_at` (share of the budget), of audited
+        `cause` (of a crash: see `trial.Cause`), `retries` (after faults), `audited, rule` (what
+        stopped it), `reason, stopped_at` (share of the budget), of audited
         trials what would have stopped them as `would_be_outcome`, `_rule`, `_reason` and
         `_stopped_at`; `seconds` (of training), `measured_seconds, gpu_hours, objective`; every
         searched parameter; every signal's last value under its own name, its best as `best_…`;
@@ -169,7 +170,8 @@ def _attributes(sweep: SweepRow) -> dict[Any, Any]:
 
 
 def _columns(sweep: SweepRow) -> list[str]:
-    head = ["trial", "phase", "confirms", "outcome", "ending", "audited", "rule", "reason"]
+    head = ["trial", "phase", "confirms", "outcome", "ending", "cause", "retries"]
+    head += ["audited", "rule", "reason"]
     head += ["stopped_at", "would_be_outcome", "would_be_rule", "would_be_reason"]
     head += ["would_be_stopped_at", "seconds", "measured_seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
@@ -194,7 +196,7 @@ def _settings(trial: TrialRow | None, sweep: SweepRow) -> dict[str, Any]:
 
 
 def _dtypes(sweep: SweepRow) -> dict[str, Any]:
-    whole = {"trial", "confirms", "d_updates", "g_updates", "images"}
+    whole = {"trial", "confirms", "retries", "d_updates", "g_updates", "images"}
     kinds: dict[str, Any] = dict.fromkeys(_columns(sweep), "Float64")
     kinds |= dict.fromkeys(whole, "Int64")
     for name in sweep.searched:
@@ -204,6 +206,7 @@ def _dtypes(sweep: SweepRow) -> dict[str, Any]:
         "outcome": _OUTCOMES,
         "would_be_outcome": _OUTCOMES,
         "ending": pd.CategoricalDtype(list(get_args(Ended))),
+        "cause": pd.CategoricalDtype([cause.value for cause in Cause]),
         "audited": "boolean",
         **dict.fromkeys(["rule", "reason", "would_be_rule", "would_be_reason"], "string"),
         "started": "datetime64[ms, UTC]",

@@ -1,6 +1,7 @@
 """A finished sweep on the screen or in a file."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
     console.print(_headline(name, search))
     if not search.empty:
         console.print(_table(search))
+    for line in _crashes(search):
+        console.print(line, soft_wrap=True, highlight=False)
     best = best_trial(frame)
     if best is not None:
         console.print(_best_line(best, frame), soft_wrap=True, highlight=False)
@@ -78,6 +81,22 @@ def _headline(name: str, frame: Frame) -> Text:
     if running:
         line.append(f", {running} running")
     return line
+
+
+def _crashes(frame: Frame) -> list[Text]:
+    """Why trials crashed, a line a cause, the most frequent first, each with an example."""
+    crashed = rows(frame[frame["outcome"] == Outcome.CRASHED.value])
+    causes = Counter(row["cause"] or "unknown" for row in crashed)
+    lines = []
+    for cause, count in causes.most_common():
+        example = next(row for row in crashed if (row["cause"] or "unknown") == cause)
+        what = f"{count} crashed, {cause.replace('_', ' ')}: "
+        lines.append(
+            Text(what, style=STYLES[Outcome.CRASHED]).append(
+                f"trial {example['trial']}, {example['reason']}", style="default"
+            )
+        )
+    return lines
 
 
 def _table(frame: Frame) -> Table:

@@ -375,6 +375,7 @@ class MlflowWriter:
             schema.OBJECTIVE: ending.objective,
             schema.STOPPED_AT: update / self._record.updates,
             schema.GPU_HOURS: ending.wall_seconds * self._record.gpus_per_trial / 3600.0,
+            schema.RETRIES: ending.retries,
             schema.MEASURED_SECONDS: sum(s.measure_seconds or 0.0 for s in ending.history),
         }
         if ending.would_be is not None:
@@ -444,6 +445,8 @@ def _ending_tags(ending: Ending) -> dict[str, str]:
         tags[schema.NONFINITE] = ending.history[-1].nonfinite
     if ending.ended is not None:
         tags[schema.ENDING] = ending.ended
+    if ending.cause is not None:
+        tags[schema.CAUSE] = ending.cause.value
     if ending.stop is not None:
         tags[schema.RULE] = ending.stop.rule
     if ending.would_be is not None:

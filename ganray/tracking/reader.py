@@ -38,6 +38,7 @@ class TrialRow:
     confirms: int | None  # the trial of the search that it repeats
     outcome: str | None  # None: it is still running
     reason: str | None
+    cause: str | None  # of a crash
     nonfinite: str | None  # what stopped being finite at its last report
     rule: str | None  # what stopped it before its budget was used up
     ending: str | None  # healthy, between or bad; None: it was stopped, or still runs
@@ -185,6 +186,7 @@ def flat(trial: TrialRow) -> dict[str, Any]:
         "confirms": trial.confirms,
         "outcome": trial.outcome,
         "audited": trial.audited,
+        "cause": trial.cause,
         "rule": trial.rule,
         "reason": trial.reason,
         "ending": trial.ending,
@@ -285,6 +287,7 @@ def _row(run: "Run") -> TrialRow:
         confirms=int(tags[schema.CONFIRMS]) if schema.CONFIRMS in tags else None,
         outcome=tags.get(schema.OUTCOME),
         reason=tags.get(schema.REASON),
+        cause=tags.get(schema.CAUSE),
         nonfinite=tags.get(schema.NONFINITE) or _nonfinite_in(tags.get(schema.REASON, "")),
         rule=tags.get(schema.RULE),
         ending=tags.get(schema.ENDING),

@@ -17,6 +17,7 @@ OUTCOME: Final = "ganray.outcome"
 STATE: Final = "ganray.state"  # what the judge says while the trial runs
 REASON: Final = "ganray.reason"
 NONFINITE: Final = "ganray.nonfinite"  # what stopped being finite at the last report
+CAUSE: Final = "ganray.cause"  # of a crash
 RULE: Final = "ganray.rule"  # what stopped the trial
 ENDING: Final = "ganray.ending"  # healthy | between | bad, of trials that were not stopped
 AUDITED: Final = "ganray.audited"
@@ -48,7 +49,15 @@ STOPPED_AT: Final = "stopped_at"  # share of the budget
 WOULD_BE_STOPPED_AT: Final = "would_be_stopped_at"
 MEASURED_SECONDS: Final = "measured_seconds"  # of all reports
 GPU_HOURS: Final = "gpu_hours"
-AT_THE_END: Final = (OBJECTIVE, STOPPED_AT, WOULD_BE_STOPPED_AT, MEASURED_SECONDS, GPU_HOURS)
+RETRIES: Final = "retries"  # after faults
+AT_THE_END: Final = (
+    OBJECTIVE,
+    STOPPED_AT,
+    WOULD_BE_STOPPED_AT,
+    MEASURED_SECONDS,
+    GPU_HOURS,
+    RETRIES,
+)
 LEDGER: Final = "ledger."  # of the sweep's run: what it used and saved
 LEDGER_FILE: Final = "ledger.json"
 RISK: Final = "prune.risk"  # a parameter of the sweep's run

@@ -28,7 +28,8 @@ from tests.conftest import CONFIRMING, RECORDED, signals_at
 SEARCHED = ["loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr"]
 BEST = [f"best_{name}" for name, better in SIGNALS.items() if better is not None]
 COLUMNS = [
-    *["trial", "phase", "confirms", "outcome", "ending", "audited", "rule", "reason"],
+    *["trial", "phase", "confirms", "outcome", "ending", "cause", "retries"],
+    *["audited", "rule", "reason"],
     *["stopped_at", "would_be_outcome", "would_be_rule", "would_be_reason"],
     *["would_be_stopped_at", "seconds", "measured_seconds", "gpu_hours", "objective"],
     *[*SEARCHED, *SIGNALS, *BEST],
@@ -36,10 +37,11 @@ COLUMNS = [
 ]
 DTYPES = {
     **dict.fromkeys(COLUMNS, "Float64"),
-    **dict.fromkeys(["trial", "confirms", "d_steps", "d_updates", "g_updates", "images"], "Int64"),
+    **dict.fromkeys(["trial", "confirms", "retries", "d_steps"], "Int64"),
+    **dict.fromkeys(["d_updates", "g_updates", "images"], "Int64"),
     **dict.fromkeys(["loss", "rule", "reason", "run_id"], "string"),
     **dict.fromkeys(["would_be_rule", "would_be_reason"], "string"),
-    **dict.fromkeys(["phase", "outcome", "ending", "would_be_outcome"], "category"),
+    **dict.fromkeys(["phase", "outcome", "ending", "cause", "would_be_outcome"], "category"),
     **dict.fromkeys(["started", "ended"], "datetime64[ms, UTC]"),
     "audited": "boolean",
 }

@@ -73,7 +73,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(budget="{update: 3}"),
         [
             "budget.update: unknown key 'update'; did you mean 'updates'? "
-            "Known: failures, hours, reports, updates"
+            "Known: failures, hours, reports, silence_minutes, updates"
         ],
     ),
     "unknown trial parameter": (
