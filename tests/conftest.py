@@ -37,6 +37,8 @@ from ganray.trial import (
 )
 
 if TYPE_CHECKING:
+    from optuna.study import Study
+
     from ganray.tuning.replay.histories import History
     from tests.servers import PostgresServer
 
@@ -388,3 +390,19 @@ def postgres() -> Iterator["PostgresServer"]:
 def database(postgres: "PostgresServer") -> str:
     """The URL of an empty database, with the password in it."""
     return postgres.make_database(f"test_{uuid4().hex}")
+
+
+def open_study(place: str) -> "Study":
+    """The study that a URL or a path leads to, as each process opens it; made, if there is none.
+
+    The URL may hold a password, which no sweep file may.
+    """
+    import optuna
+
+    from ganray.spec.models import Storage
+    from ganray.tuning.places import Place
+    from ganray.tuning.storage import open_storage
+
+    sweep = Place("ring", Storage.model_construct(study=place, results=None))
+    storage = open_storage(sweep, create=True)
+    return optuna.create_study(study_name="ring", storage=storage, load_if_exists=True)

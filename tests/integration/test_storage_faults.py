@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import Study
@@ -19,19 +18,12 @@ from optuna.trial import Trial, TrialState
 
 from ganray.tuning.journal import JournalFile
 from ganray.tuning.lease import Lease, holder
-from ganray.tuning.storage import open_storage
-from tests.conftest import small_spec
+from tests.conftest import open_study
 from tests.servers import PASSWORD, PostgresServer
 
 pytestmark = pytest.mark.slow
 
 REPORTS = 10
-
-
-def opened(place: str) -> Study:
-    spec = small_spec(Path("/none"), storage={"study": place})
-    storage = open_storage(spec, create=True)
-    return optuna.create_study(study_name="ring", storage=storage, load_if_exists=True)
 
 
 def drive(study: Study, is_over: Callable[[], bool]) -> int:
@@ -74,7 +66,7 @@ def test_restarts_of_postgresql_lose_and_double_nothing(
     postgres: PostgresServer, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    study, chance, over = opened(database), random.Random(0), threading.Event()
+    study, chance, over = open_study(database), random.Random(0), threading.Event()
     lease = Lease.acquire(study, interval=0.1)
 
     def disturb() -> None:
@@ -90,7 +82,7 @@ def test_restarts_of_postgresql_lose_and_double_nothing(
         ended = drive(study, over.is_set)
     finally:
         disturbing.join()
-    check(opened(database), ended)
+    check(open_study(database), ended)
     assert ended > 3
     assert caplog.text.count("the study's storage fails") >= 3
     assert not lease.lost.is_set()
@@ -135,7 +127,7 @@ def test_full_disk_is_waited_for_and_nothing_is_lost(
 ) -> None:
     caplog.set_level(logging.WARNING, "ganray.tuning")
     place = place.format(disk=small_disk)
-    study, over, ended = opened(place), threading.Event(), []
+    study, over, ended = open_study(place), threading.Event(), []
     driver = threading.Thread(target=lambda: ended.append(drive(study, over.is_set)))
     driver.start()
     try:
@@ -149,7 +141,7 @@ def test_full_disk_is_waited_for_and_nothing_is_lost(
     finally:
         over.set()
         driver.join()
-    check(opened(place), *ended)
+    check(open_study(place), *ended)
     assert "No space left on device" in caplog.text or "disk is full" in caplog.text
     if place.endswith(".journal"):
         lines = Path(place).read_text().splitlines()
@@ -204,8 +196,9 @@ def test_journal_of_killed_processes_holds_what_they_appended(tmp_path: Path) ->
 
 DRIVE = """
 import sys
-from tests.integration.test_storage_faults import drive, opened
-study = opened(sys.argv[1])
+from tests.conftest import open_study
+from tests.integration.test_storage_faults import drive
+study = open_study(sys.argv[1])
 print("ready", flush=True)
 drive(study, lambda: False)
 """
@@ -221,7 +214,7 @@ def test_study_of_a_killed_driver_goes_on_at_once(tmp_path: Path) -> None:
             time.sleep(chance.uniform(0.0, 0.3))
             child.kill()
         began = time.monotonic()
-        study = opened(place)
+        study = open_study(place)
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)
         assert time.monotonic() - began < 5.0

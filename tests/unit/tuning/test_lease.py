@@ -18,8 +18,7 @@ from optuna.study import Study
 from ganray.errors import StorageError, SweepRunningError
 from ganray.tuning import lease
 from ganray.tuning.lease import Holder, Lease, holder
-from ganray.tuning.storage import open_storage
-from tests.conftest import small_spec
+from tests.conftest import open_study
 
 SOON = {"interval": 0.05, "watch": 0.5}
 
@@ -35,7 +34,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    return opened(f"{tmp_path}/a.journal")
+    return open_study(f"{tmp_path}/a.journal")
 
 
 @pytest.fixture
@@ -45,13 +44,6 @@ def leases() -> Iterator[list[Lease]]:
     yield found
     for each in found:
         each.release()
-
-
-def opened(place: str) -> Study:
-    """The study, as another process opens it."""
-    spec = small_spec(Path("/none"), storage={"study": place})
-    storage = open_storage(spec, create=True)
-    return optuna.create_study(study_name="ring", storage=storage, load_if_exists=True)
 
 
 def elsewhere(**changes: Any) -> Holder:
@@ -77,30 +69,30 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
 
 
 def test_lease_is_held_until_it_is_released(place: str) -> None:
-    study = opened(place)
+    study = open_study(place)
     assert holder(study) is None
     before = lease._now()
     mine = Lease.acquire(study, job="raysubmit_1")
-    found = holder(opened(place))
+    found = holder(open_study(place))
     assert found == mine.holder
     assert (found.pid, found.job, found.is_here) == (os.getpid(), "raysubmit_1", True)
     assert before <= found.since == found.at <= lease._now()
     assert found.is_alive(study)
     mine.release()
-    assert holder(opened(place)) is None
+    assert holder(open_study(place)) is None
     assert not found.is_alive(study)
-    Lease.acquire(opened(place)).release()
+    Lease.acquire(open_study(place)).release()
 
 
 def test_running_sweep_is_refused(place: str, leases: list[Lease]) -> None:
-    leases.append(Lease.acquire(opened(place), job="raysubmit_1"))
+    leases.append(Lease.acquire(open_study(place), job="raysubmit_1"))
     with pytest.raises(SweepRunningError) as error:
-        Lease.acquire(opened(place))
+        Lease.acquire(open_study(place))
     text = str(error.value)
     assert text.startswith(f"sweep 'ring' is run by process {os.getpid()} on ")
     assert ", Ray job raysubmit_1, since 20" in text
     assert text.endswith("or stop it there with Ctrl-C or: ganray stop ring")
-    assert holder(opened(place)) == leases[0].holder
+    assert holder(open_study(place)) == leases[0].holder
     assert not leases[0].lost.is_set()
 
 
@@ -111,8 +103,8 @@ def test_sweep_that_is_no_job_is_stopped_by_its_process(study: Study, leases: li
 
 
 def test_holder_beats(place: str, leases: list[Lease]) -> None:
-    study = opened(place)
-    leases.append(Lease.acquire(opened(place), **SOON))
+    study = open_study(place)
+    leases.append(Lease.acquire(open_study(place), **SOON))
     first = holder(study)
     assert first is not None
     assert eventually(lambda: holder(study).beats >= first.beats + 3)
@@ -204,7 +196,7 @@ def test_where_processes_cannot_be_looked_for_no_machine_is_this_one(
 def test_driver_elsewhere_is_dead_when_its_beats_have_stopped(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    study, gone = opened(place), elsewhere()
+    study, gone = open_study(place), elsewhere()
     lease._write(study, gone)
     began = time.monotonic()
     mine = Lease.acquire(study, watch=0.5)
@@ -219,9 +211,11 @@ def test_driver_elsewhere_is_dead_when_its_beats_have_stopped(
 
 
 def test_driver_elsewhere_that_beats_is_refused(place: str) -> None:
-    study, far = opened(place), elsewhere(at=1)  # its clock is wrong, which is no matter
+    study, far = open_study(place), elsewhere(at=1)  # its clock is wrong, which is no matter
     lease._write(study, far)
-    beat = threading.Timer(0.3, lambda: lease._write(opened(place), replace(far, beats=1, at=1)))
+    beat = threading.Timer(
+        0.3, lambda: lease._write(open_study(place), replace(far, beats=1, at=1))
+    )
     beat.start()
     with pytest.raises(SweepRunningError, match="process 7 on far, since 20"):
         Lease.acquire(study, watch=20.0)
@@ -244,13 +238,13 @@ def test_driver_elsewhere_that_releases_is_not_waited_for(study: Study) -> None:
 
 
 def test_replaced_driver_hears_of_it(place: str, leases: list[Lease]) -> None:
-    suspended = Lease.acquire(opened(place), interval=0.3)
+    suspended = Lease.acquire(open_study(place), interval=0.3)
     leases.append(suspended)
     lease._held.discard(suspended.holder.token)  # as if it had died
-    leases.append(Lease.acquire(opened(place), **SOON))
+    leases.append(Lease.acquire(open_study(place), **SOON))
     assert suspended.lost.wait(10.0)
     suspended.release()
-    found = holder(opened(place))
+    found = holder(open_study(place))
     assert found is not None
     assert found.token == leases[1].holder.token
     assert not leases[1].lost.is_set()
@@ -307,8 +301,8 @@ import sys, time
 from pathlib import Path
 from ganray.errors import SweepRunningError
 from ganray.tuning import lease
-from tests.unit.tuning.test_lease import opened
-study = opened(sys.argv[1])
+from tests.conftest import open_study
+study = open_study(sys.argv[1])
 machine = sys.argv[2]
 if machine:
     lease._machine = lambda: machine
@@ -361,7 +355,7 @@ def drivers() -> Iterator[Callable[..., Driver]]:
 
 
 def test_one_of_several_processes_gets_the_lease(place: str, drivers) -> None:
-    opened(place)
+    open_study(place)
     started = [drivers(place, machine) for machine in ("", "", "far")]
     for each in started:
         each.go()
