@@ -26,6 +26,7 @@ from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
 from ganray.tracking.recorder import Recorder, SweepRecord, TrialRecord
 from ganray.trial import (
+    Cause,
     Ended,
     Ending,
     Outcome,
@@ -305,6 +306,7 @@ def _record(recorder: mlflow_recorder.MlflowRecorder, name: str) -> None:
                 outcome=outcome,
                 at=STARTED + 1_000,
                 reason=f"because {outcome}",
+                cause=Cause.EXCEPTION if outcome is Outcome.CRASHED else None,
                 objective=history[-1].distance if history else None,
                 history=history,
                 stop=STOP if outcome is STOP.outcome else None,

@@ -16,6 +16,7 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
     "TUNE_FORCE_TRIAL_CLEANUP_S": "12",  # that a worker has to save its trial when all is stopped
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the roster limits them
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see `interrupts`
     "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
 }

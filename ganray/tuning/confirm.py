@@ -30,6 +30,7 @@ class ConfirmStudy(SweepStudy):
     """
 
     SUFFIX = ".confirm"  # no sweep has a name with a dot
+    OPENING = 60.0  # in the middle of a sweep: its storage was there before
 
     def __init__(self, spec: SweepSpec, study: Study) -> None:
         super().__init__(spec, study)  # with the sweep's own rules, by which trials are judged

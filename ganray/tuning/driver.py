@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import FrameType
 from typing import Any
 
 from ray import tune
@@ -25,6 +24,7 @@ from ganray.tuning.changes import changed
 from ganray.tuning.cluster import capacity, joined, trial_resources
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.fit import check_fit
+from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, check_results, results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, folder_name
@@ -33,7 +33,7 @@ from ganray.tuning.study import SweepStudy, now
 from ganray.tuning.sync import tell_all
 from ganray.tuning.trainable import GanTrial
 
-HURRY = 5.0  # seconds that a sweep which is stopped waits for a tracking store that is away
+HURRY = 5.0  # seconds that a sweep which is stopped waits for what is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,7 @@ class _Sweep:
         self._studies = [study]
         self._limits = SweepLimits(None, 0)
         self._attempt = 1
+        self._interrupts = Interrupts(self._hurry)
 
     def run(self) -> SweepResult:
         """Run it from its beginning to its end."""
@@ -167,8 +168,8 @@ class _Sweep:
         """Run what is left of it; recorders know all that was before."""
         interrupted = True
         try:
-            # Tune takes the first Ctrl-C, this the next, or one between two phases
-            with contextlib.suppress(KeyboardInterrupt), _interruptible():
+            # Tune takes the first signal, this the next, or one between two phases
+            with contextlib.suppress(KeyboardInterrupt), self._interrupts.caught():
                 self._run_phases()
                 interrupted = False
         finally:
@@ -212,13 +213,20 @@ class _Sweep:
         minutes = spec.budget.silence_minutes
         scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
         try:
-            with _own_interrupts():
+            with self._interrupts.by_tune():
                 run_experiment(self._trainable(spec), scheduler, f"{spec.name}/{experiment}", spec)
         finally:
             if not self._lease.lost.is_set():
                 roster.cancel_unfinished("the sweep was stopped")
                 scheduler.tell_evidence()
             scheduler.close()
+
+    def _hurry(self) -> None:
+        """The sweep is being stopped: whoever waits for storage or a server waits no longer."""
+        for study in self._studies:
+            study.hurry(HURRY)
+        for recorder in self._recorders:
+            recorder.hurry(HURRY)
 
     def _trainable(self, spec: SweepSpec) -> Any:
         shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())
@@ -289,34 +297,6 @@ def _leased(study: SweepStudy) -> Iterator[Lease]:
     finally:
         over.set()
         lease.release()
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a sweep as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _own_interrupts() -> Iterator[None]:
-    """Tune leaves a handler of Ctrl-C behind that would swallow the next one."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
 
 
 def _sweep_record(

@@ -34,6 +34,7 @@ from ganray.trial import (
 )
 from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
+from ganray.tuning.patient_storage import PatientStorage
 from ganray.tuning.places import Located, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, reports_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
@@ -109,6 +110,7 @@ class SweepStudy:
     """
 
     SUFFIX = ""  # of the study's name
+    OPENING = 0.0  # seconds that opening it waits for storage that is away
 
     def __init__(self, spec: SweepSpec, study: Study) -> None:
         self.spec = spec
@@ -144,7 +146,7 @@ class SweepStudy:
         minimize = spec.objective.direction == "min"
         direction = StudyDirection.MINIMIZE if minimize else StudyDirection.MAXIMIZE
         left, name = cls._find(spec), spec.name + cls.SUFFIX
-        storage = open_storage(spec, create=True)
+        storage = open_storage(spec, create=True, opening=cls.OPENING)
         if left is not None and _is_half_made(left):
             optuna.delete_study(study_name=name, storage=storage)
         try:
@@ -207,6 +209,11 @@ class SweepStudy:
         """Keep what recorders are told of the sweep."""
         self._study.set_user_attr("record", record)
 
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than that for storage that is away, from now on."""
+        if isinstance(self._storage, PatientStorage):
+            self._storage.hurry(seconds)
+
     def change(self, spec: SweepSpec) -> None:
         """Go on by another specification: of the same sweep, with more to use."""
         self._study.set_user_attr("spec", spec.to_json())
@@ -220,7 +227,7 @@ class SweepStudy:
     @property
     def is_all_asked(self) -> bool:
         """Whether there is no trial left to be asked for."""
-        return not self._half_asked and self._asked >= self.size
+        return self._asked >= self.size and not any(n < self.size for n in self._half_asked)
 
     def has_ended(self, number: int) -> bool:
         """Whether the trial has an outcome."""
@@ -271,10 +278,12 @@ class SweepStudy:
             self._study.enqueue_trial(point)
         self._study.sampler = self._sampler(index)
         trial = self._study.ask()
-        # storage whose answer was lost may have made one before
-        self._half_asked += range(index, trial.number)
+        # storage whose answer was lost may have made two, or one with another point before
+        self._half_asked += range(index + 1, trial.number + 1)
         self._asked = trial.number + 1
-        return trial
+        fixed = self._frozen(self.first + trial.number).system_attrs.get("fixed_params", {})
+        as_meant = trial.number == index and fixed == point
+        return trial if as_meant else self._adopt(index)
 
     def _adopt(self, index: int) -> Trial:
         """A trial that the storage has, but that nobody configured."""
@@ -563,7 +572,8 @@ class SweepStudy:
         """The study that has this name, whoever made it; makes nothing."""
         name = place.name + cls.SUFFIX
         try:
-            return optuna.load_study(study_name=name, storage=open_storage(place, create=False))
+            storage = open_storage(place, create=False, opening=cls.OPENING)
+            return optuna.load_study(study_name=name, storage=storage)
         except (KeyError, FileNotFoundError):
             return None
 

@@ -526,6 +526,7 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
         "    2  crashed      0%         –      –         –  loss=lsgan d_steps=2 d_lr=0.0002",
         "    4  running                 –      3         –  "
         "loss=wgan d_steps=1 weight_clip=1 d_lr=0.5",
+        "1 crashed, exception: trial 2, because crashed",
         "",
         "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
         "",

@@ -96,25 +96,35 @@ def test_kill_in_the_middle_of_asking_loses_no_trial_and_makes_none_twice(
     assert len(optuna.load_study(study_name="small", storage=again._storage).trials) == 4
 
 
-def test_trial_that_storage_made_twice_is_used_once_more(
-    spec: SweepSpec, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("doubled", range(4))
+def test_trial_that_storage_made_twice_changes_no_configuration(
+    doubled: int, spec: SweepSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to the first try was lost, the trial was not."""
+    expected = small_spec(tmp_path / "whole", search=spec.search.model_dump(exclude_unset=True))
+    whole = SweepStudy.create(expected)
+    while whole.ask() is not None:
+        pass
     study = SweepStudy.create(spec)
-    ask(study)
     storage = type(study._storage)
     create = storage.create_new_trial
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            storage,
-            "create_new_trial",
-            lambda self, *given, **more: (create(self, *given, **more), create(self, *given))[1],
-        )
-        assert ask(study).number == 2
-    assert ask(study).number == 1
-    assert ask(study).number == 3
+    asked = []
+    for turn in range(4):
+        with monkeypatch.context() as patch:
+            if turn == doubled:
+                patch.setattr(
+                    storage,
+                    "create_new_trial",
+                    lambda *given, **more: (create(*given, **more), create(*given, **more))[1],
+                )
+            asked.append(ask(study).number)
+    assert sorted(asked) == [0, 1, 2, 3]
     assert study.ask() is None
     assert study.is_all_asked
+    assert configs(spec) == configs(expected)
+    again = SweepStudy.load(spec)
+    assert again.is_all_asked
+    assert again.resumable() == [0, 1, 2, 3]
 
 
 def test_report_that_is_told_again_changes_nothing(spec: SweepSpec) -> None:
