@@ -65,8 +65,9 @@ def recorded_checkpoint(name: str, trial: str, at: str, tracking_uri: str | None
     try:
         return read_file(place)
     except FileNotFoundError:
+        hint = "; it was stopped, and kept its best: --at best" if row.rule and at == "last" else ""
         raise UnknownSweepError(
-            f"trial {row.number} of '{name}' has no {at} checkpoint at {place}"
+            f"trial {row.number} of '{name}' has no {at} checkpoint at {place}{hint}"
         ) from None
 
 
