@@ -17,6 +17,7 @@ _SETTINGS = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "12",  # that a worker has to save its trial when all is stopped
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the roster limits them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see `interrupts`
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes its time
     "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
 }
@@ -24,7 +25,11 @@ _SETTINGS = {
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-    """Be part of a Ray cluster: of the one that this process belongs to, or of a local one."""
+    """Be part of a Ray cluster: of the one that this process belongs to, or of a local one.
+
+    Raises:
+        ResourceError: no Ray can be started here.
+    """
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     # what goes wrong in a trial is its outcome, told by the recorders
@@ -32,11 +37,18 @@ def joined() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    _start()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start() -> None:
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises what it likes
+        raise ResourceError(f"Ray cannot be started here: {error}") from error
 
 
 def cluster_resources() -> dict[str, float]:

@@ -79,3 +79,16 @@ def test_sweep_takes_no_more_gpus_than_it_may(tmp_path: Path, has) -> None:
 def test_limit_is_checked_in_the_file() -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         Resources(max_gpus=0)
+
+
+def test_ray_that_cannot_be_started_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("the node timed out during startup")
+
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", fail)
+    with (
+        pytest.raises(ResourceError, match="Ray cannot be started here: the node timed out"),
+        cluster.joined(),
+    ):
+        pass
