@@ -11,13 +11,13 @@ import ray
 from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
+START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a busy machine
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
     "TUNE_FORCE_TRIAL_CLEANUP_S": "12",  # that a worker has to save its trial when all is stopped
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the roster limits them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see `interrupts`
-    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes its time
     "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the sweep
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or every trial without a GPU warns
 }
@@ -45,10 +45,15 @@ def joined() -> Iterator[None]:
 
 
 def _start() -> None:
-    try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises what it likes
-        raise ResourceError(f"Ray cannot be started here: {error}") from error
+    for left in reversed(range(START_TRIES)):
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises what it likes
+            ray.shutdown()  # of what it has started by then
+            if not left:
+                raise ResourceError(f"Ray cannot be started here: {error}") from error
+        else:
+            return
 
 
 def cluster_resources() -> dict[str, float]:

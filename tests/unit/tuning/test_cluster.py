@@ -1,5 +1,6 @@
 """What a trial takes of a cluster, and how many trials it takes."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,25 @@ def test_limit_is_checked_in_the_file() -> None:
         Resources(max_gpus=0)
 
 
-def test_ray_that_cannot_be_started_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: Any) -> None:
-        raise RuntimeError("the node timed out during startup")
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_ray_is_tried_again_before_it_cannot_be_started(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def start(**_: Any) -> None:
+        tries.append("start")
+        if len(tries) - tries.count("stop") <= failures:
+            raise RuntimeError("the node timed out during startup")
 
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(cluster.ray, "init", fail)
-    with (
-        pytest.raises(ResourceError, match="Ray cannot be started here: the node timed out"),
-        cluster.joined(),
-    ):
+    monkeypatch.setattr(cluster.ray, "init", start)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: tries.append("stop"))
+    expected = contextlib.nullcontext()
+    if failures == 3:
+        told = "Ray cannot be started here: the node timed out"
+        expected = pytest.raises(ResourceError, match=told)
+    with expected, cluster.joined():
         pass
+    assert tries.count("start") == min(failures + 1, 3)
+    assert tries.count("stop") == min(failures + 1, 3)
