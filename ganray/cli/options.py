@@ -10,6 +10,7 @@ import typer
 from ganray.client.names import check_name
 
 DATABASES = ("postgresql", "mysql", "sqlite")
+JOURNALS = (".journal", ".log")
 
 
 def _checked(name: str | None) -> str | None:
@@ -73,9 +74,10 @@ def as_settings(given: Mapping[str, object]) -> list[str]:
 
 
 def storage_settings(place: str | None) -> dict[str, str]:
-    """A database URL is the study's, anything else the place for results."""
+    """A database URL or a journal is the study's, anything else the place for results."""
     if place is None:
         return {}
     scheme, _, rest = place.partition("://")
     database = bool(rest) and scheme.partition("+")[0] in DATABASES
-    return {"storage.study" if database else "storage.results": place}
+    is_study = database or place.endswith(JOURNALS)
+    return {"storage.study" if is_study else "storage.results": place}

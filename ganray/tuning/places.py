@@ -10,7 +10,7 @@ import pyarrow.fs
 
 from ganray.errors import ResourceError
 from ganray.secrets import redact
-from ganray.spec.models import Storage
+from ganray.spec.models import Storage, SweepSpec
 
 DEFAULT_RESULTS = "~/ray_results"
 # of a trial, in its folder
@@ -45,6 +45,16 @@ def results_location(sweep: Located) -> str:
     """The folder or URL under which every sweep has a folder of its own."""
     place = sweep.storage.results or DEFAULT_RESULTS
     return place if _is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def settled(spec: SweepSpec) -> SweepSpec:
+    """The sweep with its folders as they are from anywhere, so that it can go on from anywhere."""
+    found = {
+        name: place if _is_url(place) else str(Path(place).expanduser().absolute())
+        for name, place in spec.storage
+        if place is not None
+    }
+    return spec.model_copy(update={"storage": Storage(**found)}) if found else spec
 
 
 def check_results(sweep: Located) -> None:

@@ -35,7 +35,7 @@ from ganray.trial import (
 from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
 from ganray.tuning.patient_storage import PatientStorage
-from ganray.tuning.places import Located, study_location
+from ganray.tuning.places import Located, settled, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, reports_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
 from ganray.tuning.storage import open_storage
@@ -153,7 +153,7 @@ class SweepStudy:
             study = optuna.create_study(study_name=name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             raise _taken(spec) from None
-        study.set_user_attr("spec", spec.to_json())
+        study.set_user_attr("spec", settled(spec).to_json())
         study.set_user_attr("id", uuid4().hex)
         return cls(spec, study)
 

@@ -10,6 +10,7 @@ from ganray.tuning.places import (
     list_files,
     read_file,
     results_location,
+    settled,
     study_location,
     trial_location,
     write_file,
@@ -119,3 +120,15 @@ def test_files_of_a_folder_are_listed_by_name(scheme: str, tmp_path: Path) -> No
 def test_file_that_is_not_there_is_an_error_of_the_file_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_file(str(tmp_path / "none.png"))
+
+
+def test_recorded_sweep_has_folders_that_are_found_from_anywhere(here: Path) -> None:
+    given = {"results": "results", "study": "~/studies"}
+    found = settled(small_spec(here, storage=given))
+    assert found.storage.results == str(here / "results")
+    assert found.storage.study == str(Path.home() / "studies")
+    assert study_location(found) == study_location(small_spec(here, storage=given))
+    urls = {"results": "s3://bucket/results", "study": "postgresql://host/db"}
+    assert dict(settled(small_spec(here, storage=urls)).storage) == urls
+    plain = small_spec(here, storage={})
+    assert settled(plain) is plain
