@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ganray.tracking import images, schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
-from ganray.tracking.reader import PAGE, TrialRow, fetch_trials, flat
+from ganray.tracking.reader import TrialRow, fetch_trials, flat
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
-from ganray.tracking.store import open_client
+from ganray.tracking.store import open_client, search_runs
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, Verdict, best_values, now_ms
 
 if TYPE_CHECKING:
@@ -281,13 +281,7 @@ class MlflowWriter:
         for number in numbers:
             tag = (schema.KIND, "sweep") if number is None else (schema.TRIAL, number)
             where += f" and tags.`{tag[0]}` = '{tag[1]}'"
-        token: str | None = None
-        while token != "":
-            page = self._client.search_runs(
-                [self._experiment_id], where, max_results=PAGE, page_token=token
-            )
-            yield from page
-            token = page.token or ""
+        return search_runs(self._client, [self._experiment_id], where)
 
     def _only(self, number: Number, runs: "list[Run]") -> "Run":
         """The one that holds the record, of several that lost answers left; the others go."""

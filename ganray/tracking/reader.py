@@ -13,14 +13,13 @@ from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.secrets import redact
 from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import schema
-from ganray.tracking.store import is_missing, open_client, tracking_uri
+from ganray.tracking.store import is_missing, open_client, search_runs, tracking_uri
 from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PAGE = 1_000
 _WOULD_BE = {
     "outcome": schema.WOULD_BE_OUTCOME,
     "rule": schema.WOULD_BE_RULE,
@@ -269,11 +268,7 @@ def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> I
     wanted = tags if name is None else {schema.SWEEP: name, **tags}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     experiments = [e.experiment_id for e in client.search_experiments()]
-    token: str | None = None
-    while token != "":
-        page = client.search_runs(experiments, where, max_results=PAGE, page_token=token or None)
-        yield from page
-        token = page.token or ""
+    yield from search_runs(client, experiments, where)
 
 
 def _row(run: "Run") -> TrialRow:

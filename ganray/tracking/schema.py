@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Final, get_args
 
 from ganray.trial import Outcome, TrialConfig
@@ -112,7 +113,14 @@ def from_text(parameter: str, text: str) -> Any:
     may_be_none = type(None) in get_args(_TYPES.get(parameter))
     if is_text(parameter):
         return None if may_be_none and text == to_text(None) else text
+    return _value(text) if text.startswith(("[", "{")) else _atom(text)
+
+
+def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+_atom = lru_cache(maxsize=10_000)(_value)  # most trials have most values in common

@@ -78,6 +78,7 @@ class StatusRecorder:
         self._updates: dict[int, int] = {}  # of each trial, so far
         self._updates_used = 0  # of all
         self._seconds: dict[int, float] = {}  # that each ended trial took
+        self._seconds_taken = 0.0  # by all of them
         self._most_at_once = 0
         self._confirming: int | None = None
         self._best: dict[str, Any] | None = None
@@ -114,6 +115,7 @@ class StatusRecorder:
         running = self._running.pop(ending.number, None)
         if running is not None:
             if ending.outcome is not Outcome.CANCELLED:
+                self._seconds_taken += ending.wall_seconds - self._seconds.get(ending.number, 0.0)
                 self._seconds[ending.number] = ending.wall_seconds
             self._keep_best(running.trial, ending)
         self._write()
@@ -257,7 +259,7 @@ class StatusRecorder:
             return 0.0 if self._state == "finished" else None
         if not self._seconds:
             return None
-        each = sum(self._seconds.values()) / len(self._seconds)
+        each = self._seconds_taken / len(self._seconds)
         now = self._clock()
         under_way = [max(0.0, each - (now - r.since)) for r in self._running.values()]
         waiting = max(0, self._left - len(self._running))

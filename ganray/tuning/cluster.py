@@ -15,6 +15,7 @@ START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nobody reads Tune's own state: every trial that there was
     "TUNE_FORCE_TRIAL_CLEANUP_S": "12",  # that a worker has to save its trial when all is stopped
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # the roster limits them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see `interrupts`

@@ -6,6 +6,7 @@ out again, as a Tune trial of its own, and its worker finds its checkpoint.
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -87,20 +88,26 @@ class StudyScheduler(FIFOScheduler):
         self.roster = roster
         self._study = roster.study
         self._silence = silence
+        self._waiting: deque[Trial] = deque()  # for an actor, and some that have one by now
         self._heard: dict[str, float] = {}  # when, by the identity of Tune's trial
         self._silent: set[str] = set()
         self._ended: dict[int, Outcome] = {}
         self._told: set[int] = set()  # of which recorders have the evidence
         self._cleaner = ThreadPoolExecutor(1, "ganray-cleaner")  # storage may be slow
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Note who waits: Tune's own scheduler looks through all trials that there ever were."""
+        self._waiting.append(trial)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """As Tune's own; and, as it is called all the time, end trials that are silent for long."""
+        """Who waits longest; and, as it is called all the time, end trials that are silent."""
         if self._silence is not None:
             for trial in tune_controller.get_live_trials():
                 if trial.status == Trial.RUNNING:
                     self._watch(trial, self._silence)
-        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
-        return chosen
+        while self._waiting and self._waiting[0].status != Trial.PENDING:
+            self._waiting.popleft()
+        return self._waiting[0] if self._waiting else None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record a report, and stop the trial if that ends it."""

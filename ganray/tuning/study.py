@@ -56,6 +56,7 @@ _STOPPED, _AUDITED = "stop", "audited"
 _OUTCOME = "outcome"  # set after all else that is known of an ending
 _LAUNCHES = "launches"  # when the trial was given to a worker, each time
 _FAULTS = "faults"
+_FIXED = "fixed_params"  # where Optuna keeps values that are not for its sampler to choose
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -273,26 +274,27 @@ class SweepStudy:
         return [self.first + t.number for t in trials if not _is_half_asked(t)]
 
     def _new_trial(self, index: int) -> Trial:
-        point = self._fixed(index)
-        if point:
-            self._study.enqueue_trial(point)
-        self._study.sampler = self._sampler(index)
-        trial = self._study.ask()
-        # storage whose answer was lost may have made two, or one with another point before
-        self._half_asked += range(index + 1, trial.number + 1)
-        self._asked = trial.number + 1
-        fixed = self._frozen(self.first + trial.number).system_attrs.get("fixed_params", {})
-        as_meant = trial.number == index and fixed == point
-        return trial if as_meant else self._adopt(index)
+        trial_id = self._storage.create_new_trial(self._study._study_id)
+        frozen = self._storage.get_trial(trial_id)
+        # storage whose answer was lost may have made two
+        self._half_asked += range(index + 1, frozen.number + 1)
+        self._asked = frozen.number + 1
+        return self._begin(frozen) if frozen.number == index else self._adopt(index)
 
     def _adopt(self, index: int) -> Trial:
         """A trial that the storage has, but that nobody configured."""
         frozen = self._frozen(self.first + index)
         if frozen.state is TrialState.WAITING:
             self._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-        point = self._fixed(index)
-        self._storage.set_trial_system_attr(frozen._trial_id, "fixed_params", point)
-        self._study.sampler = self._sampler(index)
+        return self._begin(frozen)
+
+    def _begin(self, frozen: FrozenTrial) -> Trial:
+        """As `Study.ask`, which would look through all trials for one that waits."""
+        point = self._fixed(frozen.number)
+        if point or _FIXED in frozen.system_attrs:
+            self._storage.set_trial_system_attr(frozen._trial_id, _FIXED, point)
+        self._study.sampler = self._sampler(frozen.number)
+        self._study._thread_local.cached_all_trials = None  # samplers see what was asked meanwhile
         return Trial(self._study, frozen._trial_id)
 
     def _fixed(self, index: int) -> dict[str, Any]:

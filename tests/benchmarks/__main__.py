@@ -6,6 +6,9 @@ python -m tests.benchmarks measure    what measuring costs, by signal
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
 python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn, beside the best
                                       ones; ten minutes, so only when asked for; --updates N
+python -m tests.benchmarks growth     what trials and reports cost as a sweep grows, and a figure of
+                                      it: --full is up to 10,000 trials, an hour; --folder DIR
+python -m tests.benchmarks submit     from `ganray submit` to the first report, on a real cluster
 python -m tests.benchmarks pruning    pruned sweeps beside the same unpruned; half an hour
 python -m tests.benchmarks histories  run the unpruned sweeps health-*.yaml and keep every report:
                                       an hour and a half; --folder DIR
@@ -24,10 +27,12 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.fgan import UPDATES, fgan
+from tests.benchmarks.growth import growth
 from tests.benchmarks.health import HISTORIES, fit_rules, health, histories
 from tests.benchmarks.measure import measure
 from tests.benchmarks.pruning import pruning
 from tests.benchmarks.step import step
+from tests.benchmarks.submit import submit
 
 HERE = Path(__file__).parent
 
@@ -72,7 +77,7 @@ def _timed(way: str, command: list[str]) -> float:
 
 BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
 OF_HISTORIES = {"histories": histories, "health": health, "fit": fit_rules}
-ON_DEMAND = ("pruning", "fgan", *OF_HISTORIES)
+ON_DEMAND = ("pruning", "fgan", "growth", "submit", *OF_HISTORIES)
 
 
 def main() -> None:
@@ -82,7 +87,8 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--updates", type=int, default=UPDATES, help="of each trial of fgan")
-    parser.add_argument("--folder", type=Path, default=HISTORIES, help="of the histories")
+    parser.add_argument("--folder", type=Path, help="of the histories, or of growth")
+    parser.add_argument("--full", action="store_true", help="of growth: as large as it gets")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for which in arguments.which or BENCHMARKS:
@@ -92,8 +98,12 @@ def main() -> None:
             pruning(1)
         elif which == "fgan":
             fgan(arguments.runs, updates=arguments.updates)
+        elif which == "growth":
+            growth(arguments.folder, full=arguments.full)
+        elif which == "submit":
+            submit(arguments.runs)
         else:
-            OF_HISTORIES[which](arguments.folder)
+            OF_HISTORIES[which](arguments.folder or HISTORIES)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """A sweep comes back from MLflow with the types that it had, or a message says why not."""
 
+import gc
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.entities import PagedList
 
 from ganray.errors import TrackingError, UnknownSweepError
-from ganray.tracking import reader
+from ganray.tracking import store as tracking_store
 from ganray.tracking.reader import add_files, fetch_history, fetch_sweep, fetch_sweep_file
 from ganray.tracking.store import tracking_uri
 from ganray.trial import TrialConfig
@@ -84,8 +87,29 @@ def test_sweep_without_trials_has_neither_rows_nor_history(recorded: str) -> Non
 def test_sweep_of_many_trials_is_read_page_by_page(
     recorded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "PAGE", 2)
+    monkeypatch.setattr(tracking_store, "PAGE", 2)
     assert [trial.number for trial in fetch_sweep("recorded", recorded).trials] == [0, 1, 2, 3, 4]
+
+
+def test_reading_a_page_leaves_the_garbage_collector_as_it_was() -> None:
+    collecting: list[bool] = []
+
+    class Client:
+        def search_runs(self, *_: object, **__: object) -> PagedList[str]:
+            collecting.append(gc.isenabled())
+            if len(collecting) == 3:
+                raise OSError("away")
+            return PagedList(["run"], token="more" if len(collecting) == 1 else None)
+
+    client: Any = Client()
+    runs = tracking_store.search_runs(client, ["0"], "")
+    assert next(runs) == "run"
+    assert gc.isenabled()  # whatever the reader does with it
+    assert list(runs) == ["run"]
+    with pytest.raises(OSError, match="away"):
+        next(tracking_store.search_runs(client, ["0"], ""))
+    assert gc.isenabled()
+    assert collecting == [False, False, False]
 
 
 def test_store_is_the_given_one_else_that_of_the_environment_else_a_file_here(

@@ -85,6 +85,12 @@ def test_parameter_that_this_version_does_not_know_is_still_readable() -> None:
     assert schema.from_text("mixing", "0.999") == 0.999
 
 
+def test_list_that_is_read_twice_is_two_lists() -> None:
+    first, second = (schema.from_text("data.sides", "[1, 2]") for _ in range(2))
+    assert first == second == [1, 2]
+    assert first is not second
+
+
 def test_every_outcome_has_a_status_that_mlflow_knows() -> None:
     from mlflow.entities import RunStatus
 

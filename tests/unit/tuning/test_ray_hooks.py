@@ -101,6 +101,24 @@ def test_trial_goes_on_until_its_budget_and_stops_as_completed(study: SweepStudy
     assert [s.update for s in memory.reports[0]] == [10, 20]
 
 
+def test_trials_start_in_the_order_in_which_they_came(study: SweepStudy) -> None:
+    """Without a look at those that ended: Tune keeps all of them, and asks at every event."""
+    _, scheduler, _ = faces(study, SweepLimits(None, 5))
+    first, second, third = (ray_trial(number) for number in range(3))
+    assert scheduler.choose_trial_to_run(None) is None
+    for trial in (first, second, third):
+        trial.status = Trial.PENDING
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(None) is first
+    assert scheduler.choose_trial_to_run(None) is first  # until it has an actor
+    second.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is first
+    first.status = Trial.TERMINATED
+    assert scheduler.choose_trial_to_run(None) is third
+    third.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is None
+
+
 def test_error_after_the_end_changes_nothing(study: SweepStudy, tmp_path: Path) -> None:
     limits = SweepLimits(None, 5)
     search, scheduler, memory = faces(study, limits)

@@ -265,19 +265,38 @@ def test_what_is_recorded_is_what_was_told(
     assert (unended.assignment.number, unended.ending) == (running.number, None)
 
 
-def test_cost_of_a_report_does_not_grow_with_the_sweep(
+def test_no_step_of_a_trial_reads_all_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that a report does reads all trials, unless a stock pruner ranks them."""
-    spec = small_spec(tmp_path, search={"trials": 20}, prune={"risk": 0.02, "then": "none"})
+    """What a sweep costs per trial must not grow, but for samplers and pruners that compare."""
+    search = {"trials": 20, "first": [{"loss": "lsgan"}]}
+    spec = small_spec(tmp_path, search=search, prune={"risk": 0.02, "then": "none"})
     study = SweepStudy.create(spec)
-    for _ in range(20):
-        ask(study)
 
     def refuse(*_: Any, **__: Any) -> Callable[..., None]:
         raise AssertionError("all trials were read")
 
     monkeypatch.setattr(type(study._storage), "get_all_trials", refuse)
+    asked = [ask(study) for _ in range(20)]
+    assert [each.number for each in asked] == list(range(20))
+    assert asked[0].config.loss == "lsgan"
     for number in range(20):
-        until_stopped(study, number, distance=0.1, mode_ratio=1.0)
+        outcome = until_stopped(study, number, distance=0.1, mode_ratio=1.0)
+        assert study.finish(number, outcome) is not None
     assert len(study._run(3).history) == 10
+
+
+def test_sampler_sees_the_trials_that_were_asked_for_meanwhile(tmp_path: Path) -> None:
+    """TPE keeps what it read: the trials that run have to be among them, or it repeats itself."""
+    seen: list[int] = []
+
+    class Looks(optuna.samplers.RandomSampler):
+        def sample_relative(self, study: Any, *given: Any) -> dict[str, Any]:
+            seen.append(len(study._get_trials(deepcopy=False, use_cache=True)))
+            return super().sample_relative(study, *given)
+
+    study = SweepStudy.create(small_spec(tmp_path))
+    study._sampler = lambda index: Looks(index)  # type: ignore[method-assign]
+    for _ in range(3):
+        ask(study)
+    assert seen == [1, 2, 3]
