@@ -94,10 +94,11 @@ class StudyScheduler(FIFOScheduler):
         self._cleaner = ThreadPoolExecutor(1, "ganray-cleaner")  # storage may be slow
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """As Tune's own; and, as it is called all the time, end trials that are silent for long."""
-        if self._silence is not None:
-            for trial in tune_controller.get_live_trials():
-                if trial.status == Trial.RUNNING:
+        """As Tune's own; and, as it is called all the time, see who begins and who is silent."""
+        for trial in tune_controller.get_live_trials():
+            if trial.status == Trial.RUNNING:
+                self.roster.begin(_number(trial))
+                if self._silence is not None:
                     self._watch(trial, self._silence)
         chosen: Trial | None = super().choose_trial_to_run(tune_controller)
         return chosen
@@ -106,6 +107,7 @@ class StudyScheduler(FIFOScheduler):
         """Record a report, and stop the trial if that ends it."""
         self._heard[trial.trial_id] = time.monotonic()
         number, signals = _number(trial), result["signals"]
+        self.roster.begin(number)
         at = now_ms()
         decision = self._study.report(number, signals, at)
         if decision.is_new:
