@@ -117,9 +117,16 @@ class MlflowServer:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--backend-store-uri", self.database]
         command += ["--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"]
+        # it starts a crowd of processes for jobs of its own, which take most of a small machine
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self._folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                env=environment,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 90
         while not self._answers():

@@ -82,6 +82,8 @@ def _console() -> Console:
 def _headline(status: SweepStatus) -> Text:
     line = Text.assemble((status.name, "bold"), ": ")
     line.append(status.state, style=STATE_COLOURS[status.state])
+    if status.waiting:
+        line.append(", waits for resources")
     if status.attempt is not None and status.attempt > 1:
         line.append(f", attempt {status.attempt}")
     if status.started is not None:

@@ -28,6 +28,7 @@ class SweepStatus:
     message: str = ""  # why it failed or ended early
     attempt: int | None = None
     submission_id: str | None = None
+    waiting: bool = False  # it runs, but no trial has the resources that it needs
     # total, ended (cancelled ones may go on), running, and `outcomes`: how many of each
     trials: Mapping[str, Any] | None = None
     objective: Mapping[str, str] | None = None  # metric and mode
@@ -85,6 +86,7 @@ def sweep_status(job: Job, told: Told, cluster: Mapping[str, float] | None = Non
         message=message,
         attempt=job.attempt,
         submission_id=job.submission_id,
+        waiting=ours and state == "running" and bool(known.get("waiting")),
         trials=known.get("trials"),
         objective=known.get("objective"),
         best=known.get("best"),

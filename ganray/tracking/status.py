@@ -188,6 +188,7 @@ class StatusRecorder:
             "attempt": self._attempt,
             "state": self._state,
             "message": self._message,
+            "waiting": self._is_waiting,
             "trials": {
                 "total": self._total,
                 "ended": self._done,  # cancelled ones may go on
@@ -216,6 +217,11 @@ class StatusRecorder:
         """Trials of the search and, as far as is known, those that confirm it."""
         later = self._record.confirming if self._confirming is None else self._confirming
         return self._record.trials + later
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether no trial has a worker: others have the cluster, or processes are being started."""
+        return self._state == "running" and not self._running and self._left > 0
 
     @property
     def _left(self) -> int:

@@ -1,6 +1,7 @@
 """The Ray cluster: joining or starting one, what it has, and how many trials it takes."""
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -11,6 +12,7 @@ import ray
 from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of what Ray runs as a job
 START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a busy machine
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
 _SETTINGS = {
@@ -55,6 +57,13 @@ def _start() -> None:
                 raise ResourceError(f"Ray cannot be started here: {error}") from error
         else:
             return
+
+
+def submitted_job() -> str | None:
+    """The submission id of the Ray job that this process is; None if it is none."""
+    metadata = json.loads(os.environ.get(_JOB, "{}")).get("metadata", {})
+    found: str | None = metadata.get("job_submission_id")
+    return found
 
 
 def cluster_resources() -> dict[str, float]:

@@ -21,7 +21,7 @@ from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.changes import changed
-from ganray.tuning.cluster import capacity, joined, trial_resources
+from ganray.tuning.cluster import capacity, joined, submitted_job, trial_resources
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.fit import check_fit
 from ganray.tuning.interrupts import Interrupts
@@ -282,7 +282,7 @@ def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
 @contextlib.contextmanager
 def _leased(study: SweepStudy) -> Iterator[Lease]:
     """Be the sweep's only driver; who loses the lease to another one ends as by Ctrl-C."""
-    lease = Lease.acquire(study.record)
+    lease = Lease.acquire(study.record, job=submitted_job())
     over = threading.Event()
 
     def interrupt() -> None:

@@ -100,10 +100,11 @@ class StudyScheduler(FIFOScheduler):
         self._waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Who waits longest; and, as it is called all the time, end trials that are silent."""
-        if self._silence is not None:
-            for trial in tune_controller.get_live_trials():
-                if trial.status == Trial.RUNNING:
+        """Who waits longest; and, as it is called all the time, see who begins and who is silent."""
+        for trial in tune_controller.get_live_trials():
+            if trial.status == Trial.RUNNING:
+                self.roster.begin(_number(trial))
+                if self._silence is not None:
                     self._watch(trial, self._silence)
         while self._waiting and self._waiting[0].status != Trial.PENDING:
             self._waiting.popleft()
@@ -113,6 +114,7 @@ class StudyScheduler(FIFOScheduler):
         """Record a report, and stop the trial if that ends it."""
         self._heard[trial.trial_id] = time.monotonic()
         number, signals = _number(trial), result["signals"]
+        self.roster.begin(number)
         at = now_ms()
         decision = self._study.report(number, signals, at)
         if decision.is_new:

@@ -64,6 +64,7 @@ class Roster:
         self._capacity = capacity
         self._again = deque(again)
         self._running: set[int] = set()
+        self._waiting: set[int] = set()  # of these, who has no worker yet
 
     @property
     def is_done(self) -> bool:
@@ -74,7 +75,7 @@ class Roster:
         return not waiting and not self._running  # what runs may fail and go on
 
     def next(self) -> Assignment | None:
-        """The trial to start now, of which recorders are told; None if there is none for now."""
+        """The trial to start as soon as there is a worker for it; None if there is none for now."""
         if self.limits.reason is not None or len(self._running) >= self._capacity():
             return None
         if self._again:
@@ -85,10 +86,20 @@ class Roster:
                 return None
             assignment = asked
         self._running.add(assignment.number)
-        record = trial_record(self.study, assignment)
+        self._waiting.add(assignment.number)
+        return assignment
+
+    def begin(self, number: int) -> None:
+        """A worker has the trial, of which recorders are told, once; others' sweeps may come first.
+
+        Until then it takes nothing of the cluster, so that no time of it counts.
+        """
+        if number not in self._waiting:
+            return
+        self._waiting.remove(number)
+        record = trial_record(self.study, self.study.begin(number))
         for recorder in self.recorders:
             recorder.start_trial(record)
-        return assignment
 
     def fail(self, number: int, cause: Cause, reason: str) -> Ending | None:
         """A trial's actor gave an error: the trial goes on later, or has crashed."""
@@ -96,6 +107,7 @@ class Roster:
         if self.study.has_ended(number):
             return None
         if self.study.record_fault(number, cause, reason):
+            self._waiting.discard(number)
             self._again.append(number)
             return None
         return self.finish(number, Outcome.CRASHED, reason, cause)
@@ -104,6 +116,7 @@ class Roster:
         self, number: int, outcome: Outcome, reason: str, cause: Cause | None = None
     ) -> Ending | None:
         """Record how a trial ended, and tell of it; None if it had ended before."""
+        self.begin(number)  # who never had a worker has an outcome all the same
         self._running.discard(number)
         ending = self.study.finish(number, outcome, reason, cause)
         if ending is not None:

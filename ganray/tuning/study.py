@@ -54,7 +54,7 @@ _IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as 
 # attributes of a trial: the grounds on which it was stopped, or would have been
 _STOPPED, _AUDITED = "stop", "audited"
 _OUTCOME = "outcome"  # set after all else that is known of an ending
-_LAUNCHES = "launches"  # when the trial was given to a worker, each time
+_LAUNCHES = "launches"  # when the trial was given to a worker, each time; before, when asked for
 _FAULTS = "faults"
 _FIXED = "fixed_params"  # where Optuna keeps values that are not for its sampler to choose
 
@@ -266,6 +266,13 @@ class SweepStudy:
         if self._outcomes.pop(number - self.first, None) is not None:
             trial.set_user_attr(_OUTCOME, None)
         trial.set_user_attr(_LAUNCHES, [*frozen.user_attrs.get(_LAUNCHES, []), now()])
+        return self._assignment(self._frozen(number))
+
+    def begin(self, number: int) -> Assignment:
+        """A trial that was asked for has its worker: its time counts from now."""
+        frozen = self._frozen(number)
+        launches = [*frozen.user_attrs.get(_LAUNCHES, [])[:-1], now()]
+        Trial(self._study, frozen._trial_id).set_user_attr(_LAUNCHES, launches)
         return self._assignment(self._frozen(number))
 
     def resumable(self) -> list[int]:

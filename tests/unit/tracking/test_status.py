@@ -94,6 +94,20 @@ def test_numbers_of_a_sweep_under_way(recorder: StatusRecorder, path: Path, cloc
     assert found["updated"] == clock.now
 
 
+def test_sweep_waits_while_no_trial_of_it_has_a_worker(
+    recorder: StatusRecorder, path: Path, clock: Clock
+) -> None:
+    recorder.start_sweep(sweep_record(trials=2))
+    assert read(path)["waiting"] is True
+    start(recorder, clock, 0)
+    assert read(path)["waiting"] is False
+    end(recorder, 0, Outcome.COMPLETED)
+    assert read(path)["waiting"] is True
+    start(recorder, clock, 1)
+    end(recorder, 1, Outcome.COMPLETED)
+    assert read(path)["waiting"] is False
+
+
 def test_reports_are_written_once_a_second_at_most(
     recorder: StatusRecorder, path: Path, clock: Clock
 ) -> None:

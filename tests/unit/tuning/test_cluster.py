@@ -1,6 +1,7 @@
 """What a trial takes of a cluster, and how many trials it takes."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from ganray.errors import ResourceError
 from ganray.spec.models import Resources
 from ganray.tuning import cluster
-from ganray.tuning.cluster import capacity, trial_resources
+from ganray.tuning.cluster import capacity, submitted_job, trial_resources
 from tests.conftest import small_spec
 
 Has = dict[str, float]
@@ -22,6 +23,14 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Has:
     monkeypatch.setattr(cluster, "cluster_resources", lambda: dict(found))
     monkeypatch.setattr(cluster, "LOOK_AGAIN", -1.0)
     return found
+
+
+def test_job_that_this_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    assert submitted_job() is None
+    given = {"runtime_env": {}, "metadata": {"job_submission_id": "ganray-ring-1"}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(given))
+    assert submitted_job() == "ganray-ring-1"
 
 
 def room(folder: Path, concurrency: Any = "auto", **resources: Any) -> Any:

@@ -68,11 +68,23 @@ def test_search_gives_each_trial_once_and_then_ends(study: SweepStudy) -> None:
     given = [search.suggest(str(i)) for i in range(3)]
     assert [config["number"] for config in given[:2]] == [0, 1]
     assert given[2] is None  # one of these may still fail, and go on
-    assert memory.trials[1].params == given[1]["trial_config"]
     for number in range(2):
         study.report(number, at(20))
         search.roster.finish(number, Outcome.COMPLETED, "")
     assert search.suggest("c") == Searcher.FINISHED
+    assert memory.trials[1].params == given[1]["trial_config"]
+
+
+def test_trial_begins_when_tune_has_a_worker_for_it(study: SweepStudy) -> None:
+    search, scheduler, memory = faces(study, SweepLimits(None, 5))
+    search.suggest("a"), search.suggest("b")
+    first, second = ray_trial(0), ray_trial(1)
+    second.status = Trial.PENDING
+    controller = SimpleNamespace(get_live_trials=lambda: [first, second], get_trials=list)
+    scheduler.choose_trial_to_run(controller)
+    assert list(memory.trials) == [0]
+    scheduler.on_trial_result(None, second, {"signals": at(10)})
+    assert list(memory.trials) == [0, 1]
 
 
 def test_recorders_hear_which_trial_is_confirmed(study: SweepStudy) -> None:
@@ -84,6 +96,7 @@ def test_recorders_hear_which_trial_is_confirmed(study: SweepStudy) -> None:
     search, _, memory = faces(ConfirmStudy.create(spec), SweepLimits(None, 5))
     given = [search.suggest("a")]
     assert given[0]["number"] == 2
+    search.roster.begin(2)
     record = memory.trials[2]
     assert (record.phase, record.confirms) == ("confirm", 0)
     assert record.files.endswith("hooks/trials/0002")

@@ -42,11 +42,36 @@ def test_no_more_trials_run_than_there_is_room_for(study: SweepStudy) -> None:
     assert numbers(roster, 2) == [2, None]
     room[0] = 3  # a node has joined
     assert numbers(roster, 2) == [3, None]
-    assert list(memory.trials) == [0, 1, 2, 3]
     assert not roster.is_done  # what runs may fail
     for number in (1, 2, 3):
         complete(roster, number)
     assert roster.is_done
+    assert sorted(memory.trials) == [0, 1, 2, 3]
+
+
+def test_trial_is_told_of_when_it_has_a_worker_and_its_time_counts_from_then(
+    study: SweepStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000_000]
+    monkeypatch.setattr("ganray.tuning.study.now", lambda: clock[0])
+    roster, memory = roster_of(study, lambda: 3)
+    assert numbers(roster, 3) == [0, 1, 2]
+    assert memory.trials == {}
+    clock[0] += 7_000  # others have the cluster
+    roster.begin(0)
+    clock[0] += 1_000
+    roster.begin(0)
+    assert {n: t.started for n, t in memory.trials.items()} == {0: 1_007_000}
+    study.report(0, signals_at(100, distance=0.1), clock[0])
+    ending = roster.finish(0, Outcome.COMPLETED, "")
+    assert ending is not None
+    assert ending.wall_seconds == 1.0
+    roster.fail(1, Cause.NODE_LOST, "its node has died")  # before it began
+    assert list(memory.trials) == [0]
+    assert numbers(roster, 1) == [1]
+    roster.cancel_unfinished("stopped")  # a trial that never began has an outcome all the same
+    assert memory.trials.keys() == memory.endings.keys() == {0, 1, 2}
+    assert memory.endings[2].wall_seconds == 0.0
 
 
 def test_trial_that_lost_its_process_comes_before_new_ones(study: SweepStudy) -> None:
