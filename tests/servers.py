@@ -117,9 +117,10 @@ class MlflowServer:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--backend-store-uri", self.database]
         command += ["--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"]
+        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # or it starts a crowd
         with (self._folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                command, stdout=log, stderr=log, cwd=self._folder, env=env, start_new_session=True
             )
         deadline = time.monotonic() + 90
         while not self._answers():
