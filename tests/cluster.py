@@ -95,8 +95,9 @@ class RealCluster:
     def add_node(self, cpus: int = 1, host: Host = HERE) -> Node:
         """Start a worker node; returns when its raylet runs."""
         name = f"worker-{len(self.nodes)}"
-        address = f"--address={self.head.address}:{self.port}"
-        node = self._start(name, host, address, f"--num-cpus={cpus}")
+        # a disk of its own: nodes that share one delete each other's working folders of jobs
+        places = [f"--address={self.head.address}:{self.port}", f"--temp-dir={self.folder / name}"]
+        node = self._start(name, host, *places, f"--num-cpus={cpus}")
         log, deadline = self._log(name), time.monotonic() + START_SECONDS
         while "Ray runtime started" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()

@@ -2,7 +2,9 @@
 
 make chaos                                  30 minutes of it
 python -m tests.chaos --seed N --minutes M  the same faults again, as far as time allows;
-                                            --output FILE.json: all that happened
+                                            --output FILE.json: all that happened;
+                                            --grounds: where; by default files, an MLflow
+                                            server, PostgreSQL and a small disk, in turn
 
 Exit code 1 at the first loss; its folder is kept.
 """
@@ -15,6 +17,7 @@ import sys
 from pathlib import Path
 
 from tests.chaos.campaign import Campaign
+from tests.chaos.grounds import GROUNDS
 
 INTERRUPTED = 130
 
@@ -22,7 +25,7 @@ INTERRUPTED = 130
 def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    campaign = Campaign(arguments.seed)
+    campaign = Campaign(arguments.seed, arguments.grounds)
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, in {campaign.folder}", flush=True)
     kept_all = campaign.run(60.0 * arguments.minutes)
     print(campaign.table(), flush=True)
@@ -38,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--grounds", nargs="+", choices=list(GROUNDS), default=list(GROUNDS))
     return parser.parse_args()
 
 

@@ -1,13 +1,16 @@
 """Where sweeps under chaos keep what they record, and what of that may be away for a while."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.servers import MlflowServer, PostgresServer
 
@@ -64,34 +67,43 @@ def _files(folder: Path) -> Iterator[Ground]:
 @contextlib.contextmanager
 def _server(folder: Path) -> Iterator[Ground]:
     """A journal, and an MLflow server on SQLite."""
-    server = MlflowServer(folder, f"sqlite:///{folder}/mlflow.db")
-    with contextlib.closing(_Stopping(server.kill)):
-        server.start()
-        away = Outage("MLflow killed", 20.0, server.kill, server.start)
-        yield Ground("server", lambda own: {"tracking": {"uri": server.uri}}, _results, [away])
+    with contextlib.ExitStack() as stack:
+        server = _mlflow(folder, f"sqlite:///{folder}/mlflow.db", stack)
+        tracking = {"uri": server.uri}
+        yield Ground("server", lambda own: {"tracking": tracking}, _results, [_away(server)])
 
 
 @contextlib.contextmanager
 def _postgres(folder: Path) -> Iterator[Ground]:
     """The study on PostgreSQL, and an MLflow server on PostgreSQL, too: a cluster's way."""
     database = PostgresServer(folder / "postgres")
-    with contextlib.closing(_Stopping(database.stop)):
+    login = {"PGUSER": database.user, "PGPASSWORD": database.password}  # a URL may hold none
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, login))
+        stack.callback(database.stop)
         database.start()
-        study = database.make_database("study")
-        server = MlflowServer(folder, database.make_database("mlflow"))
-        with contextlib.closing(_Stopping(server.kill)):
-            server.start()
+        database.make_database("study")
+        study = database.url("study", password=False)
+        server = _mlflow(folder, database.make_database("mlflow"), stack)
 
-            def parts(own: Path) -> dict[str, Any]:
-                storage = {"study": study, "results": _results(own)}
-                return {"storage": storage, "tracking": {"uri": server.uri}}
+        def parts(own: Path) -> dict[str, Any]:
+            storage = {"study": study, "results": _results(own)}
+            return {"storage": storage, "tracking": {"uri": server.uri}}
 
-            crash = lambda: database.stop(crash=True)  # noqa: E731
-            outages = [
-                Outage("MLflow killed", 20.0, server.kill, server.start),
-                Outage("PostgreSQL crashed", 8.0, crash, database.start, holds_study=True),
-            ]
-            yield Ground("postgres", parts, lambda own: study, outages)
+        crash = partial(database.stop, crash=True)
+        crashed = Outage("PostgreSQL crashed", 8.0, crash, database.start, holds_study=True)
+        yield Ground("postgres", parts, lambda own: study, [_away(server), crashed])
+
+
+def _mlflow(folder: Path, database: str, stack: contextlib.ExitStack) -> MlflowServer:
+    server = MlflowServer(folder, database)
+    stack.callback(server.kill)
+    server.start()
+    return server
+
+
+def _away(server: MlflowServer) -> Outage:
+    return Outage("MLflow killed", 20.0, server.kill, server.start)
 
 
 @contextlib.contextmanager
@@ -130,11 +142,6 @@ GROUNDS: Mapping[str, Callable[[Path], AbstractContextManager[Ground]]] = {
     "postgres": _postgres,
     "disk": _disk,
 }
-
-
-class _Stopping:
-    def __init__(self, close: Callable[[], object]) -> None:
-        self.close = close
 
 
 def can_mount(folder: Path) -> bool:

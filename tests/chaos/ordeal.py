@@ -21,6 +21,7 @@ LONGEST = 600.0  # seconds that a sweep may take in all
 STOPS_WITHIN = 30.0  # seconds from a signal to the driver's end
 LONGEST_BREAK = 3.0  # seconds from the end of a driver to the next one
 LONGEST_PAUSE = 8.0  # seconds of SIGSTOP
+LATER = 2.0  # seconds, at most, after which something is tried again that could not be done
 LOOK = 0.05
 # by a signal before the driver listens, or after
 _STOPPED = {0, 1, 2, 130, -signal.SIGINT, -signal.SIGTERM}
@@ -46,10 +47,16 @@ class Plan:
 
     @classmethod
     def draw(cls, chance: random.Random, ground: Ground, span: float) -> "Plan":
-        """One to five faults that this ground allows, within the time that a sweep takes."""
+        """One to six faults that this ground allows.
+
+        Args:
+            chance: draws them.
+            ground: where the sweep is.
+            span: seconds that the sweep takes in peace.
+        """
         kinds = [*FAULTS, *(outage.name for outage in ground.outages for _ in range(2))]
-        count = chance.randint(1, 5)
-        return cls([(chance.uniform(0.0, span), chance.choice(kinds)) for _ in range(count)])
+        count = chance.randint(1, 6)
+        return cls([(chance.uniform(0.0, span / 2), chance.choice(kinds)) for _ in range(count)])
 
 
 @dataclass
@@ -154,13 +161,12 @@ class Ordeal:
             self._at(after, lambda kind=kind: self._strike(kind))
 
     def _strike(self, kind: str) -> None:
-        if self._driver is None or self._stopped:  # it is gone: as soon as there is another one
-            self._at(0.2, lambda: self._strike(kind))
-            return
-        outage = next((o for o in self.ground.outages if o.name == kind), None)
-        done = self._take_away(outage) if outage else FAULTS[kind](self, self._driver)
+        done = None
+        if self._driver is not None and not self._stopped:  # else there will be another one soon
+            outage = next((o for o in self.ground.outages if o.name == kind), None)
+            done = self._take_away(outage) if outage else FAULTS[kind](self, self._driver)
         if done is None:
-            self._at(0.2, lambda: self._strike(kind))
+            self._at(self.chance.uniform(0.0, LATER), lambda: self._strike(kind))
             return
         self.faults.append(kind)
         self._tell(f"{kind}{done}")

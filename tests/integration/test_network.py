@@ -20,7 +20,7 @@ from ganray.tuning.places import trial_location
 from ganray.tuning.study import RecordedTrial, SweepStudy
 from tests.agreement import Expected, disagreements, expectation
 from tests.cluster import Node, RealCluster
-from tests.faults import REPORTS, SWEEP
+from tests.faults import SWEEP
 from tests.integration.conftest import make_spec
 from tests.network import Machine, Network, why_not
 from tests.proxy import Cut, Proxy
@@ -28,6 +28,13 @@ from tests.proxy import Cut, Proxy
 pytestmark = pytest.mark.slow
 
 SECONDS = 240.0  # for what takes ten on a machine that has nothing else to do
+# long enough that a trial still runs on a node when it is cut off
+LONG: dict[str, Any] = {
+    **SWEEP,
+    "search": {**SWEEP["search"], "trials": 2},
+    "budget": {"updates": 10_000, "reports": 50},
+    "prune": None,
+}
 # Ray finds a lost node after about 10 s, not after about a minute
 QUICK = {
     "RAY_health_check_initial_delay_ms": "0",
@@ -55,6 +62,7 @@ class Field:
     cluster: RealCluster
     away: Machine
     worker: Node
+    head_cpus: int
 
     def client(self) -> SweepClient:
         return SweepClient(self.cluster.address)
@@ -66,13 +74,18 @@ class Field:
             "storage": {"results": str(folder / "results")},
             "tracking": {"uri": f"sqlite:///{folder}/mlflow.db"},
         }
-        return parse_sweep(SWEEP | own)
+        return parse_sweep(LONG | own)
 
     def trials(self, spec: SweepSpec) -> list[RecordedTrial]:
         try:
             return list(SweepStudy.load(spec).recorded())
         except GanrayError:  # there is no study yet
             return []
+
+    def has_reported(self, spec: SweepSpec, count: int) -> bool:
+        """Whether every trial that may run now has made so many reports."""
+        running = 1 + self.head_cpus
+        return [len(t.reports) >= count for t in self.trials(spec)] == [True] * running
 
     def finish(self, name: str) -> None:
         until(lambda: self.client().status(name).has_ended, f"{name} does not end")
@@ -96,7 +109,7 @@ def lay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Field]]:
             first, second = network.add_machine(), network.add_machine()
             cluster.start_head(head_cpus, first.host)
             worker = cluster.add_node(1, second.host)
-            return Field(network, cluster, second, worker)
+            return Field(network, cluster, second, worker, head_cpus)
 
         try:
             yield lay
@@ -130,12 +143,13 @@ def test_sweep_outlives_the_loss_of_a_node_that_comes_back(
     ground.client().submit(spec)
 
     # for a moment: nobody notices
-    until(lambda: sum(len(t.reports) for t in ground.trials(spec)) >= 3, "no reports")
+    until(lambda: ground.has_reported(spec, 2), "no reports")
     ground.network.cut(ground.away)
     time.sleep(2.0)
     ground.network.join(ground.away)
-    until(lambda: any(len(t.reports) >= REPORTS // 3 for t in ground.trials(spec)), "no more")
+    until(lambda: ground.has_reported(spec, 10), "no more reports")
     assert {t.assignment.launches for t in ground.trials(spec)} == {1}
+    assert not any(t.ending for t in ground.trials(spec))
 
     # for long: what ran there goes on elsewhere, or waits
     drawn = {t.assignment.number: pictures(spec, t.assignment.number) for t in ground.trials(spec)}
