@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench clean setup
+.PHONY: demo test lint format bench chaos clean setup
 
 demo: $(READY)
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
@@ -24,6 +24,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seed $$(date +%s) --minutes 30
 
 setup: $(READY)
 

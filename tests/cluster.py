@@ -25,6 +25,21 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Host:
+    """A machine, or what a test takes for one.
+
+    Attributes:
+        within: what a command is put behind to run there.
+    """
+
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
+
+
+HERE = Host()
+
+
 @dataclass
 class Node:
     """One `ray start --block`: the parent of all processes of a node."""
@@ -56,28 +71,33 @@ class RealCluster:
     nodes: list[Node] = field(default_factory=list)
     port: int = 0
     dashboard_port: int = 0
+    head: Host = HERE
 
     @property
     def address(self) -> str:
         """Of the dashboard, which takes jobs."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        return f"http://{self.head.address}:{self.dashboard_port}"
 
-    def start_head(self, cpus: int = 2) -> Node:
+    def start_head(self, cpus: int = 2, host: Host = HERE) -> Node:
         """Start the head node; returns when it takes jobs."""
+        self.head = host
         self.port, self.dashboard_port, client = free_ports(3)
         node = self._start(
             f"head-{len(self.nodes)}",
+            host,
             *["--head", f"--port={self.port}", f"--num-cpus={cpus}"],
             *[f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={client}"],
-            *["--dashboard-host=127.0.0.1", f"--temp-dir={self.folder / 'ray'}"],
+            *[f"--dashboard-host={host.address}", f"--temp-dir={self.folder / 'ray'}"],
         )
         self._wait(node)
         return node
 
-    def add_node(self, cpus: int = 1) -> Node:
+    def add_node(self, cpus: int = 1, host: Host = HERE) -> Node:
         """Start a worker node; returns when its raylet runs."""
         name = f"worker-{len(self.nodes)}"
-        node = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
+        # a disk of its own: nodes that share one delete each other's working folders of jobs
+        places = [f"--address={self.head.address}:{self.port}", f"--temp-dir={self.folder / name}"]
+        node = self._start(name, host, *places, f"--num-cpus={cpus}")
         log, deadline = self._log(name), time.monotonic() + START_SECONDS
         while "Ray runtime started" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()
@@ -116,12 +136,21 @@ class RealCluster:
         taken = {"RAY_ADDRESS", "MLFLOW_TRACKING_URI", "COVERAGE_PROCESS_START"}
         return {k: v for k, v in os.environ.items() if k not in taken} | own | dict(self.env)
 
-    def _start(self, name: str, *arguments: str) -> Node:
+    def _start(self, name: str, host: Host, *arguments: str) -> Node:
         agent, agent_grpc, metrics = free_ports(3)
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+        command = [
+            *host.within,
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--block",
+            *arguments,
+        ]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += [f"--dashboard-agent-grpc-port={agent_grpc}", "--disable-usage-stats"]
         command += ["--object-store-memory=100000000"]
+        command += [f"--node-ip-address={host.address}"] if host.within else []
         with self._log(name).open("wb") as out:
             process = subprocess.Popen(
                 command,

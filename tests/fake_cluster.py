@@ -27,6 +27,7 @@ class FakeCluster:
         stops_as: that of a job which is asked to stop; None: it takes no notice.
         drops: for each part of a path, how many requests are left without an answer, and whether
             they are heard all the same.
+        torn: parts of paths whose next answer breaks off within its headers.
         broken: bytes after which a log's stream breaks, once each.
         requests: every request that was heard: method and path.
     """
@@ -39,6 +40,7 @@ class FakeCluster:
     packages: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     drops: dict[str, list[bool]] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -114,6 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if content is None:
+            return
+        torn = next((part for part in self.fake.torn if part in self.path), None)
+        if torn is not None:
+            self.fake.torn.remove(torn)
+            self.wfile.write(f"HTTP/1.1 {status} OK\r\nContent-Le".encode())
+            self.close_connection = True
             return
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))

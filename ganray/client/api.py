@@ -99,7 +99,7 @@ class Api:
             try:
                 reply = self._send(method, path, body)
             except Failure as error:
-                if _is_no_http(error):
+                if _is_no_http(error) and not self._reached:
                     raise self._no_dashboard() from None
                 nobody = isinstance(error, NOBODY) and not self._reached
                 if nobody or time.monotonic() + pause > deadline:
@@ -131,6 +131,8 @@ class Api:
     def _send(self, method: str, path: str, body: bytes | None) -> Reply:
         with closing(self._connect()) as connection:
             answer = self._ask(connection, method, path, body)
+            if _is_torn(answer):
+                raise http.client.IncompleteRead(b"")
             reply = Reply(answer.status, answer.read())
         self._reached = True
         return reply
@@ -197,6 +199,14 @@ class Api:
 def _is_no_http(error: Exception) -> bool:
     """Whether what came is no answer at all; a lost connection is another matter."""
     return isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError)
+
+
+def _is_torn(answer: http.client.HTTPResponse) -> bool:
+    """Whether the connection was lost within the headers, which Python takes for their end.
+
+    A dashboard says of every body how long it is, or sends it in chunks.
+    """
+    return answer.length is None and not answer.chunked
 
 
 class Stream:

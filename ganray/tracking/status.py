@@ -220,7 +220,7 @@ class StatusRecorder:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether no trial has a worker: others have the cluster, or processes are being started."""
+        """Whether no trial has a worker: others have the cluster, or processes still start."""
         return self._state == "running" and not self._running and self._left > 0
 
     @property

@@ -100,7 +100,7 @@ class StudyScheduler(FIFOScheduler):
         self._waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Who waits longest; and, as it is called all the time, see who begins and who is silent."""
+        """Who waits longest; called all the time, it sees who begins and who is silent, too."""
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
                 self.roster.begin(_number(trial))

@@ -140,6 +140,26 @@ def test_connection_that_drops_while_submitting_is_tried_again(
     assert set(cluster.jobs) == {"ganray-small-1"}
 
 
+@pytest.mark.parametrize("path", ["/api/version", "/api/packages", "/api/jobs/"])
+def test_answer_that_breaks_off_within_its_headers_is_asked_for_again(
+    client: SweepClient, cluster: FakeCluster, path: str
+) -> None:
+    cluster.torn = [path, path]
+    assert client.submit(small_spec(ROOT)).state == "running"
+    assert set(cluster.jobs) == {"ganray-small-1"}
+    assert cluster.torn == []
+
+
+def test_log_that_breaks_off_within_its_headers_is_not_taken_for_an_empty_one(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.files[LOG] = b"first\nlast words\n"
+    cluster.end("SUCCEEDED")
+    cluster.torn = ["/api/v0/logs/file"]
+    assert b"".join(client.logs("small", follow=True)) == b"first\nlast words\n"
+
+
 def test_cluster_that_goes_away_is_told_after_a_while(
     client: SweepClient, cluster: FakeCluster
 ) -> None:
