@@ -272,7 +272,7 @@ class SweepStudy:
         """A trial that was asked for has its worker: its time counts from now."""
         frozen = self._frozen(number)
         launches = [*frozen.user_attrs.get(_LAUNCHES, [])[:-1], now()]
-        Trial(self._study, frozen._trial_id).set_user_attr(_LAUNCHES, launches)
+        self._storage.set_trial_user_attr(frozen._trial_id, _LAUNCHES, launches)
         return self._assignment(self._frozen(number))
 
     def resumable(self) -> list[int]:

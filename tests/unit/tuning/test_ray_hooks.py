@@ -117,19 +117,20 @@ def test_trial_goes_on_until_its_budget_and_stops_as_completed(study: SweepStudy
 def test_trials_start_in_the_order_in_which_they_came(study: SweepStudy) -> None:
     """Without a look at those that ended: Tune keeps all of them, and asks at every event."""
     _, scheduler, _ = faces(study, SweepLimits(None, 5))
+    controller = SimpleNamespace(get_live_trials=list)
     first, second, third = (ray_trial(number) for number in range(3))
-    assert scheduler.choose_trial_to_run(None) is None
+    assert scheduler.choose_trial_to_run(controller) is None
     for trial in (first, second, third):
         trial.status = Trial.PENDING
         scheduler.on_trial_add(None, trial)
-    assert scheduler.choose_trial_to_run(None) is first
-    assert scheduler.choose_trial_to_run(None) is first  # until it has an actor
+    assert scheduler.choose_trial_to_run(controller) is first
+    assert scheduler.choose_trial_to_run(controller) is first  # until it has an actor
     second.status = Trial.RUNNING
-    assert scheduler.choose_trial_to_run(None) is first
+    assert scheduler.choose_trial_to_run(controller) is first
     first.status = Trial.TERMINATED
-    assert scheduler.choose_trial_to_run(None) is third
+    assert scheduler.choose_trial_to_run(controller) is third
     third.status = Trial.RUNNING
-    assert scheduler.choose_trial_to_run(None) is None
+    assert scheduler.choose_trial_to_run(controller) is None
 
 
 def test_error_after_the_end_changes_nothing(study: SweepStudy, tmp_path: Path) -> None:

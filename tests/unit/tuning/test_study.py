@@ -458,14 +458,14 @@ def test_objective_may_be_maximised(tmp_path: Path) -> None:
     assert (found.best_trial.number, found.best_value) == (1, 7.0)
 
 
-def test_wall_time_is_counted_from_being_asked_for(tmp_path: Path) -> None:
+def test_wall_time_is_counted_until_the_end(tmp_path: Path) -> None:
     study, record = in_memory(small_spec(tmp_path))
     number = ask(study).number
     ending = study.finish(number, Outcome.CRASHED)
     (trial,) = record.trials
     assert ending is not None
     assert trial.duration is not None
-    assert 0.0 <= ending.wall_seconds <= trial.duration.total_seconds()
+    assert 0.0 <= ending.wall_seconds <= trial.duration.total_seconds() + 0.002
 
 
 # --- the record lasts -----------------------------------------------------------------------------
