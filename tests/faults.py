@@ -85,7 +85,7 @@ class Sweep:
     def run(self, *command: str, code: int = 0) -> None:
         """Run a command of ganray to its end."""
         driver = self.start(*command)
-        assert driver.process.wait(300) == code, self.log.read_text()
+        assert driver.process.wait(500) == code, self.log.read_text()
 
     def resume(self, *settings: str, code: int = 0) -> None:
         """Go on with it, here, to its end."""
@@ -114,7 +114,7 @@ class Driver:
         self.process = process
         self.sweep = sweep
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 400.0) -> None:
         """Wait for something to happen while the driver runs."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -126,7 +126,7 @@ class Driver:
         """Wait until so many reports are in the study."""
         self.wait_until(lambda: self.sweep.reports() >= count)
 
-    def wait(self, code: int = 0, seconds: float = 300.0) -> None:
+    def wait(self, code: int = 0, seconds: float = 500.0) -> None:
         """Wait for its end."""
         assert self.process.wait(seconds) == code, self.sweep.log.read_text()
 
@@ -155,7 +155,7 @@ class Driver:
         """Send a signal; returns how many seconds it took until the driver had ended."""
         start = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(60)
+        self.process.wait(120)
         return time.monotonic() - start
 
 

@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -140,21 +141,26 @@ class _Sweep:
         self._limits = SweepLimits(None, 0)
         self._attempt = 1
         self._interrupts = Interrupts(self._hurry)
+        self._is_told = False  # whether recorders know of the sweep
 
     def run(self) -> SweepResult:
         """Run it from its beginning to its end."""
-        record = self._begin()
-        for recorder in self._recorders:
-            recorder.start_sweep(record)
-        return self._finish()
+        return self._drive(self._start)
 
     def go_on(self, spec: SweepSpec) -> SweepResult:
         """Go on with what was recorded before, by a specification that may give it more to use."""
+        return self._drive(partial(self._take_up, spec))
+
+    def _start(self) -> None:
+        record = self._begin()
+        for recorder in self._recorders:
+            recorder.start_sweep(record)
+
+    def _take_up(self, spec: SweepSpec) -> None:
         self._study.change(spec)
         self._study.settle()
         self._begin()
         tell_all(self._study, self._recorders)
-        return self._finish()
 
     def _begin(self) -> SweepRecord:
         study = self._study
@@ -164,12 +170,14 @@ class _Sweep:
         self._study.describe(asdict(record))
         return record
 
-    def _finish(self) -> SweepResult:
-        """Run what is left of it; recorders know all that was before."""
+    def _drive(self, begin: Callable[[], None]) -> SweepResult:
+        """Run what there is of it, once recorders know all that was before."""
         interrupted = True
         try:
             # Tune takes the first signal, this the next, or one between two phases
             with contextlib.suppress(KeyboardInterrupt), self._interrupts.caught():
+                begin()
+                self._is_told = True
                 self._run_phases()
                 interrupted = False
         finally:
@@ -238,7 +246,7 @@ class _Sweep:
             return outcomes
         end_attempt(self._study.record, now())
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
-        for recorder in self._recorders:
+        for recorder in self._recorders if self._is_told else ():
             recorder.end_sweep(outcomes, cancelled=cancelled)
         return outcomes
 

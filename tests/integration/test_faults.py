@@ -238,7 +238,7 @@ def test_full_disk_holds_the_sweep_up_until_there_is_room(
     filler.unlink()
     driver.wait()
     assert disagreements(sweep.spec, peaceful) == []
-    assert "waits" in sweep.log.read_text()
+    assert "the study's storage fails" in sweep.log.read_text()
 
 
 def _reports(sweep: Sweep, driver: Driver) -> int:
