@@ -182,6 +182,8 @@ class _Sweep:
                 interrupted = False
         finally:
             outcomes = self._end(interrupted)
+        if not self._is_told:
+            raise KeyboardInterrupt  # as before there was a study
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
         return SweepResult(self._study.spec.name, outcomes, cancelled, self._limits.reason)
 
