@@ -97,11 +97,13 @@ class RealCluster:
         name = f"worker-{len(self.nodes)}"
         # a disk of its own: nodes that share one delete each other's working folders of jobs
         places = [f"--address={self.head.address}:{self.port}", f"--temp-dir={self.folder / name}"]
+        log, deadline = self._log(name), time.monotonic() + 3 * START_SECONDS
         node = self._start(name, host, *places, f"--num-cpus={cpus}")
-        log, deadline = self._log(name), time.monotonic() + START_SECONDS
         while "Ray runtime started" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()
-            assert node.process.poll() is None, log.read_text()
+            if node.process.poll() is not None:  # Ray itself gives up soon on a busy machine
+                self.nodes.remove(node)
+                node = self._start(name, host, *places, f"--num-cpus={cpus}")
             time.sleep(0.2)
         return node
 
@@ -117,7 +119,19 @@ class RealCluster:
         """Kill all nodes, workers first, and remove the folder."""
         for node in reversed(self.nodes[:]):
             self.kill_node(node)
+        for process in self._strays():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _strays(self) -> list[psutil.Process]:
+        """What a node left that ended by itself: all that has the cluster's home."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("HOME") == str(self.folder / "home"):
+                    found.append(process)
+        return found
 
     def environment(self) -> dict[str, str]:
         """Of the cluster's processes: ours, with the cluster's own home, token and Python."""

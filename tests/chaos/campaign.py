@@ -18,7 +18,7 @@ import psutil
 
 from tests.agreement import Expected, disagreements, expectation
 from tests.chaos.grounds import GROUNDS, Ground, can_mount
-from tests.chaos.ordeal import Event, LossError, Ordeal, Plan
+from tests.chaos.ordeal import LONGEST, Event, LossError, Ordeal, Plan
 from tests.faults import SWEEP, Sweep
 
 MARK = "GANRAY_CHAOS"  # in the environment of every process of a sweep
@@ -171,7 +171,7 @@ class Campaign:
         began = time.monotonic()
         try:
             driver = sweep.start(environment=self._environment(sweep))
-            driver.wait()
+            driver.wait(seconds=LONGEST)
         finally:
             sweep.close()
         seconds = time.monotonic() - began
