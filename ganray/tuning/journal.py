@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ class JournalFile(BaseJournalBackend):
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            record: dict[str, Any] = json.loads(line)
+            record: dict[str, Any] = _DECODER.decode(line.decode())
         except ValueError as error:
             raise ResourceError(
                 f"the study's journal {self._path} is damaged: line {number} is no record "
@@ -108,6 +109,14 @@ class JournalFile(BaseJournalBackend):
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary whose keys are those of all others: they were half of a report's memory."""
+    return {sys.intern(key): value for key, value in pairs}
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_shared)
 
 
 def _try_lock(file: BinaryIO, kind: int) -> bool:

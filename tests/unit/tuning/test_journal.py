@@ -39,6 +39,14 @@ def test_records_come_back_as_they_were_appended(path: Path) -> None:
     assert path.read_bytes().count(b"\n") == 3
 
 
+def test_records_share_their_keys(path: Path) -> None:
+    """A study of 10,000 trials has some 30 names in each of 400,000 reports."""
+    JournalFile(str(path)).append_logs([{"user_attr": {"distance": float(i)}} for i in range(2)])
+    first, second = (next(iter(record["user_attr"])) for record in records(path))
+    assert first == "distance"
+    assert first is second
+
+
 @pytest.mark.parametrize("start", [0, 1, 2, 3])
 def test_records_are_read_from_a_number_on(start: int, path: Path) -> None:
     file = JournalFile(str(path))
