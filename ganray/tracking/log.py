@@ -19,6 +19,8 @@ class LogRecorder:
         clock: the time in front of each line.
     """
 
+    complete = True  # nothing is ever lost
+
     def __init__(
         self,
         write: Callable[[str], None],

@@ -69,7 +69,7 @@ class MlflowRecorder:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was lost: else, the sweep has to be told again, by `tuning.sync`."""
+        """See `Recorder`."""
         return not self.lost
 
     def start_sweep(self, sweep: SweepRecord) -> None:

@@ -63,6 +63,10 @@ class Recorder(Protocol):
     `start_sweep` on, at any time: what it has heard before changes nothing.
     """
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that was told is lost: else, the sweep has to be told again."""
+
     def start_sweep(self, sweep: SweepRecord) -> None:
         """Called first; and again, before everything is told again."""
 
@@ -125,6 +129,7 @@ class MemoryRecorder:
     outcomes: Mapping[int, Outcome] | None = None
     cancelled: bool = False
     hurried: float | None = None  # seconds
+    complete: bool = True
     closed: bool = False
 
     def start_sweep(self, sweep: SweepRecord) -> None:

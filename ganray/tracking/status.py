@@ -54,6 +54,8 @@ class StatusRecorder:
         clock: seconds since 1970.
     """
 
+    complete = True  # nothing is ever lost
+
     def __init__(
         self,
         path: Path,

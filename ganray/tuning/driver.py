@@ -248,6 +248,9 @@ class _Sweep:
             return outcomes
         end_attempt(self._study.record, now())
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
+        behind = [recorder for recorder in self._recorders if not recorder.complete]
+        if behind and self._is_told and not interrupted:
+            tell_all(self._study, behind)  # the store may be back
         for recorder in self._recorders if self._is_told else ():
             recorder.end_sweep(outcomes, cancelled=cancelled)
         return outcomes

@@ -311,3 +311,27 @@ def test_change_that_makes_it_another_sweep_is_refused_before_ray_starts(
     monkeypatch.setattr(driver, "joined", lambda: pytest.fail("Ray was started"))
     with pytest.raises(SpecError, match=r"budget\.updates"):
         driver.resume_sweep(spec, ["budget.updates=77"], [])
+
+
+# --- a record that is behind ----------------------------------------------------------------------
+
+
+def test_recorder_that_lost_something_is_told_everything_at_the_end(
+    tmp_path: Path, play: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, memory = play(small_spec(tmp_path / "whole"), ending(Outcome.COMPLETED))
+    assert memory.trials == {}  # here, no scheduler tells of them
+    behind = MemoryRecorder(complete=False)
+    monkeypatch.setitem(globals(), "MemoryRecorder", lambda: behind)
+    play(small_spec(tmp_path / "behind"), ending(Outcome.COMPLETED))
+    assert list(behind.endings) == [0, 1, 2, 3]
+    assert behind.hurried is None
+
+
+def test_sweep_that_is_stopped_has_no_time_for_a_store_that_is_away(
+    tmp_path: Path, play: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = MemoryRecorder(complete=False)
+    monkeypatch.setitem(globals(), "MemoryRecorder", lambda: behind)
+    play(small_spec(tmp_path), interrupted)
+    assert (behind.hurried, behind.trials) == (driver.HURRY, {})
