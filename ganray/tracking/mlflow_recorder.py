@@ -193,7 +193,7 @@ class MlflowRecorder:
         """Try until it works, or is refused, or closing has taken too long."""
         pause = SHORTEST_PAUSE
         while not self._is_hopeless():
-            began, calls = time.monotonic(), self._writer.calls
+            began = time.monotonic()
             try:
                 write(self._writer)
             except Exception as error:
@@ -203,8 +203,7 @@ class MlflowRecorder:
                     return
                 self._tell_once(AWAY, error)
             else:
-                if self._writer.calls > calls:  # the store has answered
-                    self._away_since = float("inf")
+                self._away_since = float("inf")
                 return
             self._away_since = min(self._away_since, began)
             if self._closing.wait(pause):  # True at once when the sweep is over

@@ -69,7 +69,6 @@ class MlflowWriter:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        self.calls = 0  # so far, answered or not
         self._uri = uri
         self._experiment = experiment
         self._opened: MlflowClient | None = None
@@ -243,7 +242,6 @@ class MlflowWriter:
 
     @property
     def _client(self) -> "MlflowClient":
-        self.calls += 1
         if self._opened is None:
             self._opened = open_client(self._uri)
         return self._opened
