@@ -228,6 +228,25 @@ def test_cancelled_trial_that_goes_on_is_running_and_has_nothing_of_its_end(stor
     assert run.data.tags[schema.STATE] == "suspect"
 
 
+def test_answer_lost_when_an_end_is_taken_back_is_no_fault(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(store, lambda recorder: play(recorder, trials=len(Outcome)))
+    answers = iter([ConnectionError("reset by peer")])
+    recorder = connect(
+        monkeypatch,
+        store,
+        lambda name: next(answers, None) if name == "delete_tag" else None,
+        after=True,
+    )
+    number = list(Outcome).index(Outcome.CANCELLED)
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(number))
+    recorder.close()
+    assert recorder.complete
+    assert not runs(store)[1][number].data.tags.keys() & schema.OF_THE_END
+
+
 def test_evidence_of_a_trial_that_went_on_replaces_that_of_its_former_end(store: str) -> None:
     for size, outcome in ((24, Outcome.CANCELLED), (40, Outcome.COMPLETED)):
 
