@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench chaos clean setup
+.PHONY: demo test proof lint format bench chaos clean setup
 
 demo: $(READY)
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not proof"
+
+# what a sweep survives, on real parts: longer than anybody wants to wait at every change
+proof: $(READY)
+	$(BIN)/python -m pytest -m proof
 
 lint: $(READY)
 	$(BIN)/ruff check .

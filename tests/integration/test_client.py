@@ -20,7 +20,7 @@ from ganray.summary import summarize
 from tests.cluster import RealCluster, free_ports
 from tests.conftest import Answer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 Program = Callable[..., Answer]
 SECONDS = 150.0  # for what takes ten on a machine that has nothing else to do

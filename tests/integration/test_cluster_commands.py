@@ -29,7 +29,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 ROOT = Path(__file__).parents[2]
 GIVEN: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "cluster.yaml")

@@ -19,7 +19,7 @@ from ganray.trial import Outcome, Signals, Verdict
 from ganray.tuning import driver
 from ganray.tuning.confirm import find_config
 from ganray.tuning.driver import SweepResult, run_sweep
-from ganray.tuning.ray_hooks import SweepLimits
+from ganray.tuning.roster import SweepLimits
 from ganray.tuning.storage import open_storage
 from tests.integration.conftest import make_spec
 
@@ -148,7 +148,7 @@ def test_hours_that_end_during_the_confirmation_end_the_sweep_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = SweepLimits(None, 5)
-    monkeypatch.setattr(driver, "SweepLimits", lambda hours, failures: limits)
+    monkeypatch.setattr(driver, "SweepLimits", lambda *given: limits)
 
     def be_over() -> None:
         limits._ends = 0.0

@@ -21,7 +21,7 @@ from ganray.tuning.study import SweepStudy
 from tests.agreement import Expected, disagreements, ended_launches, expectation
 from tests.faults import REPORTS, SWEEP, Driver, Sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 @pytest.fixture(scope="module")

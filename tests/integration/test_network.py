@@ -25,7 +25,7 @@ from tests.integration.conftest import make_spec
 from tests.network import Machine, Network, why_not
 from tests.proxy import Cut, Proxy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 SECONDS = 240.0  # for what takes ten on a machine that has nothing else to do
 # long enough that a trial still runs on a node when it is cut off

@@ -14,10 +14,10 @@ import pytest
 
 from ganray.tuning.study import SweepStudy
 from tests.agreement import disagreements, expectation
+from tests.cluster import free_ports
 from tests.faults import Sweep
-from tests.integration.test_tracking_outage import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a-test", "AWS_SECRET_ACCESS_KEY": "a-test-key"}
 
@@ -26,7 +26,7 @@ class ObjectStore:
     """An S3 of its own, with a bucket `sweeps`."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "moto.server", "-p", str(self.port)]
         with (folder / "moto.log").open("wb") as log:

@@ -21,7 +21,7 @@ from ganray.tuning.lease import Lease, holder
 from tests.conftest import open_study
 from tests.servers import PASSWORD, PostgresServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 REPORTS = 10
 

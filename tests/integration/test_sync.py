@@ -25,7 +25,7 @@ from tests.conftest import STARTED, small_spec, sweep_record
 from tests.driving import DIES, drive, signals_of
 from tests.servers import MlflowServer, PostgresServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 AWAY_SECONDS = 30.0
 Row = tuple[int, int, float]  # step, ms since 1970, value
