@@ -218,7 +218,7 @@ class StatusRecorder:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether no trial has a worker: others have the cluster, or processes are being started."""
+        """Whether no trial has a worker: others have the cluster, or processes start."""
         return self._state == "running" and not self._running and self._left > 0
 
     @property
