@@ -15,14 +15,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # for what takes eight on a machine that has nothing else to do
+TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class RealCluster:
     nodes: list[Node] = field(default_factory=list)
     port: int = 0
     dashboard_port: int = 0
+<<<<<<< HEAD
     head: Host = HERE
+=======
+    _names: int = 0
+>>>>>>> wt-e
 
     @property
     def address(self) -> str:
@@ -80,6 +85,7 @@ class RealCluster:
 
     def start_head(self, cpus: int = 2, host: Host = HERE) -> Node:
         """Start the head node; returns when it takes jobs."""
+<<<<<<< HEAD
         self.head = host
         self.port, self.dashboard_port, client = free_ports(3)
         node = self._start(
@@ -106,6 +112,28 @@ class RealCluster:
                 node = self._start(name, host, *places, f"--num-cpus={cpus}")
             time.sleep(0.2)
         return node
+=======
+
+        def start() -> Node:
+            self.port, self.dashboard_port, client = free_ports(3)
+            return self._start(
+                self._new_name("h"),
+                *["--head", f"--port={self.port}", f"--num-cpus={cpus}"],
+                *[f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={client}"],
+                "--dashboard-host=127.0.0.1",
+            )
+
+        # until the dashboard tells of a living node, and so of the agent that starts jobs
+        return self._started(start, lambda node: b"ALIVE" in self._read("/api/v0/nodes"))
+
+    def add_node(self, cpus: int = 1, gpus: int = 0) -> Node:
+        """Start a worker node; returns when its raylet runs. Its GPUs need not be there."""
+        has = (f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+        return self._started(
+            lambda: self._start(self._new_name("w"), *has),
+            lambda node: b"Ray runtime started" in self._log(node.name).read_bytes(),
+        )
+>>>>>>> wt-e
 
     def kill_node(self, node: Node) -> None:
         """SIGKILL everything of a node, as if its machine lost power."""
@@ -163,8 +191,14 @@ class RealCluster:
         ]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += [f"--dashboard-agent-grpc-port={agent_grpc}", "--disable-usage-stats"]
+<<<<<<< HEAD
         command += ["--object-store-memory=100000000"]
         command += [f"--node-ip-address={host.address}"] if host.within else []
+=======
+        # a folder of its own: else a node that joins unpacks the driver's working folder anew, and
+        # deletes the one that the driver is in
+        command += ["--object-store-memory=100000000", f"--temp-dir={self.folder / name}"]
+>>>>>>> wt-e
         with self._log(name).open("wb") as out:
             process = subprocess.Popen(
                 command,
@@ -178,17 +212,24 @@ class RealCluster:
         self.nodes.append(node)
         return node
 
+    def _new_name(self, kind: str) -> str:
+        """Of a node: short, for it is part of the paths of sockets."""
+        self._names += 1
+        return f"{kind}{self._names}"
+
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _wait(self, head: Node) -> None:
-        """Until the dashboard tells of a living node, and so of the agent that starts jobs."""
-        deadline = time.monotonic() + START_SECONDS
-        while b"ALIVE" not in self._read("/api/v0/nodes"):
-            log = self._log(head.name).read_text()
-            assert head.process.poll() is None, log
-            assert time.monotonic() < deadline, log
-            time.sleep(0.2)
+    def _started(self, start: Callable[[], Node], has_started: Callable[[Node], bool]) -> Node:
+        """A node that is up; a raylet gives up where its agents take half a minute to start."""
+        for _ in range(TRIES):
+            node, deadline = start(), time.monotonic() + START_SECONDS
+            while node.process.poll() is None and time.monotonic() < deadline:
+                if has_started(node):
+                    return node
+                time.sleep(0.2)
+            self.kill_node(node)
+        raise RuntimeError(self._log(node.name).read_text())
 
     def _read(self, path: str) -> bytes:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -24,17 +24,6 @@ from tests.faults import REPORTS, SWEEP, Driver, Sweep
 pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
-@pytest.fixture(scope="module")
-def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """The sweep that nothing disturbs."""
-    sweep = Sweep(tmp_path_factory.mktemp("peaceful"))
-    sweep.run("run", str(sweep.file))
-    expected = expectation(sweep.spec)
-    assert disagreements(sweep.spec, expected) == []
-    assert len(expected.outcomes) == SWEEP["search"]["trials"]
-    return expected
-
-
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
     """Makes sweeps, and leaves no process of theirs behind."""
