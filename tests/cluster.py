@@ -72,11 +72,8 @@ class RealCluster:
     nodes: list[Node] = field(default_factory=list)
     port: int = 0
     dashboard_port: int = 0
-<<<<<<< HEAD
     head: Host = HERE
-=======
     _names: int = 0
->>>>>>> wt-e
 
     @property
     def address(self) -> str:
@@ -85,55 +82,28 @@ class RealCluster:
 
     def start_head(self, cpus: int = 2, host: Host = HERE) -> Node:
         """Start the head node; returns when it takes jobs."""
-<<<<<<< HEAD
         self.head = host
-        self.port, self.dashboard_port, client = free_ports(3)
-        node = self._start(
-            f"head-{len(self.nodes)}",
-            host,
-            *["--head", f"--port={self.port}", f"--num-cpus={cpus}"],
-            *[f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={client}"],
-            *[f"--dashboard-host={host.address}", f"--temp-dir={self.folder / 'ray'}"],
-        )
-        self._wait(node)
-        return node
-
-    def add_node(self, cpus: int = 1, host: Host = HERE) -> Node:
-        """Start a worker node; returns when its raylet runs."""
-        name = f"worker-{len(self.nodes)}"
-        # a disk of its own: nodes that share one delete each other's working folders of jobs
-        places = [f"--address={self.head.address}:{self.port}", f"--temp-dir={self.folder / name}"]
-        log, deadline = self._log(name), time.monotonic() + 3 * START_SECONDS
-        node = self._start(name, host, *places, f"--num-cpus={cpus}")
-        while "Ray runtime started" not in log.read_text():
-            assert time.monotonic() < deadline, log.read_text()
-            if node.process.poll() is not None:  # Ray itself gives up soon on a busy machine
-                self.nodes.remove(node)
-                node = self._start(name, host, *places, f"--num-cpus={cpus}")
-            time.sleep(0.2)
-        return node
-=======
 
         def start() -> Node:
             self.port, self.dashboard_port, client = free_ports(3)
             return self._start(
                 self._new_name("h"),
+                host,
                 *["--head", f"--port={self.port}", f"--num-cpus={cpus}"],
                 *[f"--dashboard-port={self.dashboard_port}", f"--ray-client-server-port={client}"],
-                "--dashboard-host=127.0.0.1",
+                f"--dashboard-host={host.address}",
             )
 
         # until the dashboard tells of a living node, and so of the agent that starts jobs
         return self._started(start, lambda node: b"ALIVE" in self._read("/api/v0/nodes"))
 
-    def add_node(self, cpus: int = 1, gpus: int = 0) -> Node:
+    def add_node(self, cpus: int = 1, host: Host = HERE, gpus: int = 0) -> Node:
         """Start a worker node; returns when its raylet runs. Its GPUs need not be there."""
-        has = (f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+        has = [f"--address={self.head.address}:{self.port}", f"--num-cpus={cpus}"]
         return self._started(
-            lambda: self._start(self._new_name("w"), *has),
+            lambda: self._start(self._new_name("w"), host, *has, f"--num-gpus={gpus}"),
             lambda node: b"Ray runtime started" in self._log(node.name).read_bytes(),
         )
->>>>>>> wt-e
 
     def kill_node(self, node: Node) -> None:
         """SIGKILL everything of a node, as if its machine lost power."""
@@ -191,14 +161,10 @@ class RealCluster:
         ]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += [f"--dashboard-agent-grpc-port={agent_grpc}", "--disable-usage-stats"]
-<<<<<<< HEAD
-        command += ["--object-store-memory=100000000"]
-        command += [f"--node-ip-address={host.address}"] if host.within else []
-=======
         # a folder of its own: else a node that joins unpacks the driver's working folder anew, and
         # deletes the one that the driver is in
         command += ["--object-store-memory=100000000", f"--temp-dir={self.folder / name}"]
->>>>>>> wt-e
+        command += [f"--node-ip-address={host.address}"] if host.within else []
         with self._log(name).open("wb") as out:
             process = subprocess.Popen(
                 command,

@@ -222,11 +222,7 @@ class StatusRecorder:
 
     @property
     def _is_waiting(self) -> bool:
-<<<<<<< HEAD
         """Whether no trial has a worker: others have the cluster, or processes still start."""
-=======
-        """Whether no trial has a worker: others have the cluster, or processes start."""
->>>>>>> wt-e
         return self._state == "running" and not self._running and self._left > 0
 
     @property
