@@ -32,7 +32,7 @@ SECONDS = 240.0  # for what takes ten on a machine that has nothing else to do
 LONG: dict[str, Any] = {
     **SWEEP,
     "search": {**SWEEP["search"], "trials": 2},
-    "budget": {"updates": 10_000, "reports": 50},
+    "budget": {"updates": 6_000, "reports": 40},
     "prune": None,
 }
 # Ray finds a lost node after about 10 s, not after about a minute
@@ -133,6 +133,7 @@ def in_peace(ground: Field, peaceful: dict[str, Expected]) -> Expected:
     return peaceful["it"]
 
 
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("head_cpus", [1, 0], ids=["goes on on the head", "waits for a node"])
 def test_sweep_outlives_the_loss_of_a_node_that_comes_back(
     head_cpus: int, lay: Callable[[int], Field], peaceful: dict[str, Expected]
@@ -147,7 +148,7 @@ def test_sweep_outlives_the_loss_of_a_node_that_comes_back(
     ground.network.cut(ground.away)
     time.sleep(2.0)
     ground.network.join(ground.away)
-    until(lambda: ground.has_reported(spec, 10), "no more reports")
+    until(lambda: ground.has_reported(spec, 8), "no more reports")
     assert {t.assignment.launches for t in ground.trials(spec)} == {1}
     assert not any(t.ending for t in ground.trials(spec))
 
