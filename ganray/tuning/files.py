@@ -20,6 +20,7 @@ from ganray.tuning.places import (
     CHECKPOINT,
     STOP_PICTURE,
     delete_file,
+    drop_parts,
     list_files,
     read_file,
     samples_name,
@@ -64,6 +65,7 @@ class TrialFiles:
         A checkpoint that cannot be read costs what was trained, and nothing else.
         """
         try:
+            drop_parts(self._folder)
             names = list_files(self._folder)
             if CHECKPOINT in names:
                 self._session.restore(read_file(f"{self._folder}/{CHECKPOINT}"))

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import pyarrow
 import pyarrow.fs
@@ -98,7 +99,8 @@ def write_file(folder: str, name: str, content: bytes) -> str:
         _write(system, place, content)  # an object appears when all of it is there
         return f"{folder}/{name}"
     system.create_dir(path, recursive=True)
-    part = f"{path}/.{name}.part"
+    # its own: a process that was taken for dead may be writing the same file
+    part = f"{path}/.{name}.{uuid4().hex}.part"
     try:
         _write(system, part, content)
         system.move(part, place)
@@ -111,6 +113,14 @@ def write_file(folder: str, name: str, content: bytes) -> str:
 def _write(system: pyarrow.fs.FileSystem, path: str, content: bytes) -> None:
     with system.open_output_stream(path) as out:
         out.write(content)
+
+
+def drop_parts(folder: str) -> None:
+    """Delete what processes that died left half written."""
+    system, path = pyarrow.fs.FileSystem.from_uri(folder)
+    if isinstance(system, pyarrow.fs.LocalFileSystem):
+        for part in Path(path).glob(".*.part"):
+            part.unlink(missing_ok=True)
 
 
 def delete_file(place: str) -> None:

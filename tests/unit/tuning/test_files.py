@@ -306,7 +306,9 @@ def test_best_of_before_the_break_is_kept(tmp_path: Path, dataset: Dataset) -> N
     before = (folder / "best.pt").read_bytes(), (folder / "best.png").read_bytes()
     session = session_of(spec, dataset, [GOOD] * 15)
     files = TrialFiles(session, str(folder))
+    (folder / ".checkpoint.pt.0.part").write_bytes(b"of a process that was killed")
     files.resume()
+    assert not list(folder.glob(".*"))
     for _ in range(15):
         told = files.after_report(session.next_report())
     assert update_of(folder / "best.pt") == 20

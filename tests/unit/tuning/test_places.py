@@ -1,12 +1,15 @@
 """Where a sweep keeps what, and that files come back as they were written."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganray.errors import ResourceError
+from ganray.tuning import places
 from ganray.tuning.places import (
     check_results,
+    drop_parts,
     list_files,
     read_file,
     results_location,
@@ -115,6 +118,31 @@ def test_files_of_a_folder_are_listed_by_name(scheme: str, tmp_path: Path) -> No
         write_file(folder, name, b"content")
     (tmp_path / "trial" / "a folder").mkdir()
     assert list_files(folder) == ("best.pt", "checkpoint.pt", "stop.png")
+
+
+def test_file_that_two_processes_write_at_once_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paused_halfway(system: Any, path: str, content: bytes) -> None:
+        monkeypatch.undo()
+        with Path(path).open("wb", buffering=0) as out:
+            out.write(content[:2])
+            write_file(str(tmp_path), "a", b"other")  # by who took it for dead
+            out.write(content[2:])
+
+    monkeypatch.setattr(places, "_write", paused_halfway)
+    write_file(str(tmp_path), "a", b"content")
+    assert (tmp_path / "a").read_bytes() == b"content"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_half_written_files_are_dropped_and_others_are_not(tmp_path: Path) -> None:
+    write_file(str(tmp_path), "a", b"content")
+    for name in (".a.0.part", ".b.1.part", ".c"):
+        (tmp_path / name).write_bytes(b"con")
+    drop_parts(str(tmp_path))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".c", "a"]
+    drop_parts(str(tmp_path / "none"))
 
 
 def test_file_that_is_not_there_is_an_error_of_the_file_system(tmp_path: Path) -> None:
