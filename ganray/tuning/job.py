@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ray
 
@@ -18,13 +17,16 @@ from ganray.secrets import RedactingFilter, redact
 from ganray.spec.job import REQUEST_FILE, JobFile
 from ganray.spec.models import SweepSpec
 from ganray.tracking.environment import describe_versions
+from ganray.tracking.log import LogRecorder
+from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder
+from ganray.tracking.status import StatusRecorder, status_name
 from ganray.tracking.store import tracking_uri
-from ganray.tuning.cluster import cluster_resources
-from ganray.tuning.warming import warm_up
-
-if TYPE_CHECKING:
-    from ganray.tuning.driver import SweepResult
+from ganray.tuning import driver
+from ganray.tuning.attempts import hours_used
+from ganray.tuning.driver import SweepResult
+from ganray.tuning.places import Place
+from ganray.tuning.recorded import open_study, recorded_spec
 
 MUST_AGREE = ("ganray", "ray")
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
@@ -58,20 +60,6 @@ def _drive(folder: Path) -> int:
     for line in compare_versions(job.versions, describe_versions()):
         _tell(line)
     ray.init(address="auto", log_to_driver=False, logging_level=logging.WARNING)
-    if job.spec is not None:
-        warm_up(job.spec, cluster_resources().get("CPU", 0.0))
-    return _run_recorded(job)
-
-
-def _run_recorded(job: JobFile) -> int:
-    # these take seconds to load: as long as the processes of the first trials
-    from ganray.tracking.log import LogRecorder
-    from ganray.tracking.mlflow_recorder import MlflowRecorder
-    from ganray.tracking.status import StatusRecorder, status_name
-    from ganray.tuning.attempts import hours_used
-    from ganray.tuning.places import Place
-    from ganray.tuning.recorded import open_study, recorded_spec
-
     place = Place(job.name, job.place)
     spec = job.spec or recorded_spec(place, job.settings)
     uri = _store(spec)
@@ -117,10 +105,7 @@ def compare_versions(
     return [f"note: {text}" for text in differ.values()]
 
 
-def _run(job: JobFile, recorders: Sequence[Recorder]) -> "SweepResult":
-    from ganray.tuning import driver
-    from ganray.tuning.places import Place
-
+def _run(job: JobFile, recorders: Sequence[Recorder]) -> SweepResult:
     if job.spec is not None:
         return driver.run_sweep(job.spec, recorders)
     return driver.resume_sweep(Place(job.name, job.place), job.settings, recorders)

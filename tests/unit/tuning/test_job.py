@@ -35,7 +35,6 @@ def logs(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         get_temp_dir=lambda: str(tmp_path / "ray"), get_session_name=lambda: "session_1"
     )
     monkeypatch.setattr(ray, "init", lambda **_: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 0.0})
     monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.0)
