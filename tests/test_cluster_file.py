@@ -159,7 +159,7 @@ def test_gpu_workers_are_there_from_the_start_and_trials_run_on_them(
 def test_what_is_mounted_is_what_installing_needs(given: dict[str, Any]) -> None:
     assert given["file_mounts"]["~/ganray"] == "."
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert ".venv/" in ignored
+    assert ".venv" in ignored
     assert given["rsync_filter"] == [".gitignore"]
     assert "**/.git" in given["rsync_exclude"]
     needed = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "ganray"}

@@ -251,6 +251,8 @@ class _Sweep:
         behind = [recorder for recorder in self._recorders if not recorder.complete]
         if behind and self._is_told and not interrupted:
             tell_all(self._study, behind)  # the store may be back
+        if interrupted:  # not by a signal, perhaps
+            self._hurry()
         for recorder in self._recorders if self._is_told else ():
             recorder.end_sweep(outcomes, cancelled=cancelled)
         return outcomes

@@ -134,8 +134,9 @@ class Faulty:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Time is what was slept; the naps are told here."""
     naps: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", naps.append)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: 100.0 + sum(naps))
+    # in place of the module: other tests' threads may sleep, too
+    clock = SimpleNamespace(sleep=naps.append, monotonic=lambda: 100.0 + sum(naps))
+    monkeypatch.setattr(patience, "time", clock)
     return naps
 
 
