@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 
 import psycopg
 import pytest
