@@ -120,7 +120,7 @@ class LineBoard(Board):
         if self.sweep is None:
             return "starting …"
         left = self.seconds_left()
-        trials = ", ".join(self._one(running) for running in self.running.values())
+        trials = ", ".join(self._one(self.running[number]) for number in sorted(self.running))
         return f"{self.count}  {trials}" + (f"  {show_time(left)} left" if left else "")
 
     def _one(self, running: Running) -> str:

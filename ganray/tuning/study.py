@@ -144,6 +144,7 @@ class SweepStudy:
         Raises:
             NameTakenError: the storage has a study of that name.
         """
+        spec = settled(spec)  # workers have working folders of their own
         minimize = spec.objective.direction == "min"
         direction = StudyDirection.MINIMIZE if minimize else StudyDirection.MAXIMIZE
         left, name = cls._find(spec), spec.name + cls.SUFFIX
@@ -154,7 +155,7 @@ class SweepStudy:
             study = optuna.create_study(study_name=name, storage=storage, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             raise _taken(spec) from None
-        study.set_user_attr("spec", settled(spec).to_json())
+        study.set_user_attr("spec", spec.to_json())
         study.set_user_attr("id", uuid4().hex)
         return cls(spec, study)
 

@@ -26,6 +26,7 @@ name: long
 data: {name: ring}
 search: {sampler: random, trials: 50, concurrency: 2, space: {loss: [hinge, lsgan]}}
 budget: {updates: 20000, reports: 100}
+prune: null
 """
 
 
@@ -37,7 +38,7 @@ def test_ctrl_c_cancels_running_trials_and_leaves_no_run_running(tmp_path: Path)
         process = subprocess.Popen(
             command, cwd=tmp_path, stdout=out, stderr=out, env={**os.environ, "COLUMNS": "120"}
         )
-        _wait_for(log, "0/50  trial 0")
+        _wait_for(log, "trial 0 ")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 1, log.read_text()
 
@@ -54,7 +55,7 @@ def test_ctrl_c_cancels_running_trials_and_leaves_no_run_running(tmp_path: Path)
 
 
 def _wait_for(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while text not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.5)
@@ -76,7 +77,7 @@ def test_a_sweep_whose_hours_are_over_cancels_what_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_killed_process_is_one_crashed_trial_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_a_killed_process_is_no_crash_of_its_trial(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, "killed", budget={"updates": 6_000, "reports": 60})
     memory = MemoryRecorder()
     recorders = [memory, MlflowRecorder(spec.tracking.uri or "", "ganray")]
@@ -87,15 +88,14 @@ def test_a_killed_process_is_one_crashed_trial_and_the_sweep_goes_on(tmp_path: P
     ours = psutil.Process().children(recursive=True)  # others may run sweeps on this machine, too
     actors = [p for p in ours if "Trainable.train" in " ".join(_command(p))]
     actors[0].kill()
-    sweep.join(timeout=120)
+    sweep.join(timeout=300)
     assert not sweep.is_alive()
-    outcomes = sorted(ending.outcome for ending in memory.endings.values())
-    assert outcomes == ["completed"] * 3 + ["crashed"]
-    crashed = next(e for e in memory.endings.values() if e.outcome is Outcome.CRASHED)
-    assert "ActorDiedError" in crashed.reason
+    assert [ending.outcome for ending in memory.endings.values()] == ["completed"] * 4
+    assert sum(ending.retries for ending in memory.endings.values()) == 1
     frame = summarize("killed", spec.tracking.uri)
-    assert sorted(frame["outcome"]) == outcomes
-    assert frame.set_index("trial").loc[crashed.number, "reason"] == crashed.reason
+    assert list(frame["outcome"]) == ["completed"] * 4
+    assert frame["retries"].sum() == 1
+    assert all(len(reports) == 60 for reports in memory.reports.values())
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -20,7 +20,7 @@ from tests.agreement import CLOCKS, disagreements, expectation
 from tests.conftest import Answer
 from tests.service import SECONDS, Service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 SWEEP = Path(__file__).parents[2] / "sweeps" / "ring.yaml"
 UPDATES, REPORTS, TRIALS = 2_000, 10, 6
