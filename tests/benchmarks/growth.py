@@ -93,8 +93,8 @@ def tell(name: str, run: Run) -> None:
 
 def draw(runs: Mapping[str, Run]) -> Figure:
     """CPU by part, a line a part of the replay and dots of Tune; what is waited for; memory."""
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    figure = Figure(figsize=(14, 4.8), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
     longest = {kind: _longest(runs, kind) for kind in ("tune", "replay")}
     _draw_costs(left, runs, longest)
     _draw_waits(middle, runs[longest["replay"]])
@@ -132,7 +132,7 @@ def _draw_costs(axes: Axes, runs: Mapping[str, Run], longest: Mapping[str, str])
     axes.plot(*zip(*probed, strict=True), "k^--", label="sampler TPE, a trial")
     title = "CPU, ms: lines replayed, dots through Tune"
     axes.set(title=title, xscale="log", yscale="log")
-    axes.legend(frameon=False, fontsize=7, ncols=2)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _draw_waits(axes: Axes, run: Run) -> None:
