@@ -330,6 +330,11 @@ def test_sweep_of_which_nothing_is_known_is_shown(capsys: pytest.CaptureFixture[
     assert lines[2].split() == ["ring", "pending", "–", "–", "–"]
 
 
+def test_sweep_that_waits_for_others_is_shown_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(SweepStatus(name="ring", state="running", waiting=True, attempt=2))
+    assert capsys.readouterr().out == "ring: running, waits for resources, attempt 2\n"
+
+
 def test_time_of_an_ended_sweep_is_that_from_start_to_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

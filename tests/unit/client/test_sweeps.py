@@ -292,6 +292,20 @@ def test_status_is_put_together_from_job_driver_and_cluster(
     assert json.loads(json.dumps(status.to_dict()))["updated"].startswith("2026-")
 
 
+def test_sweep_waits_only_while_its_own_driver_says_so(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    tell(cluster)
+    assert client.status("small").waiting is False
+    tell(cluster, waiting=True)
+    assert client.status("small").waiting is True
+    cluster.end("STOPPED")
+    assert client.status("small").waiting is False
+    client.resume("small")
+    assert client.status("small").waiting is False  # the earlier attempt did
+
+
 def test_status_before_the_driver_says_anything(client: SweepClient, cluster: FakeCluster) -> None:
     cluster.starts_as = "PENDING"
     client.submit(small_spec(ROOT), wait_pending=0)
