@@ -84,8 +84,8 @@ class Field:
 
     def has_reported(self, spec: SweepSpec, count: int) -> bool:
         """Whether every trial that may run now has made so many reports."""
-        running = 1 + self.head_cpus
-        return [len(t.reports) >= count for t in self.trials(spec)] == [True] * running
+        found = [len(t.reports) >= count for t in self.trials(spec)]
+        return found.count(True) == 1 + self.head_cpus
 
     def finish(self, name: str) -> None:
         until(lambda: self.client().status(name).has_ended, f"{name} does not end")
