@@ -474,6 +474,7 @@ def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
         time.sleep(0.2)
         raise ConnectionError("timed out")
 
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(mlflow_writer, "open_client", hang)
     recorder = MlflowRecorder("http://far.away", "ganray")
     play(recorder, trials=4)  # 26 records
@@ -494,6 +495,7 @@ def silent_server() -> Iterator[str]:
 def test_closing_waits_for_a_server_that_never_answers_no_longer_than_the_grace_and_one_request(
     quick: None, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with silent_server() as uri:
