@@ -128,7 +128,7 @@ class MlflowServer:
                 env=environment,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError((self._folder / "mlflow.log").read_text())
