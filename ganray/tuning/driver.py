@@ -19,7 +19,7 @@ from ganray.tracking.environment import describe_environment
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
-from ganray.trial import Outcome
+from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.changes import changed
 from ganray.tuning.cluster import capacity, joined, submitted_job, trial_resources
@@ -30,7 +30,7 @@ from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, check_results, results_location
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, folder_name
 from ganray.tuning.roster import Roster, SweepLimits
-from ganray.tuning.study import SweepStudy, now
+from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all
 from ganray.tuning.trainable import GanTrial
 
@@ -164,7 +164,7 @@ class _Sweep:
 
     def _begin(self) -> SweepRecord:
         study = self._study
-        self._attempt = begin_attempt(study.record, now(), study.last_sign)
+        self._attempt = begin_attempt(study.record, now_ms(), study.last_sign)
         self._limits = self._new_limits()
         record = _sweep_record(self._study, self._resources, self._dataset)
         self._study.describe(asdict(record))
@@ -246,7 +246,7 @@ class _Sweep:
         outcomes = {n: outcome for each in self._studies for n, outcome in each.outcomes().items()}
         if self._lease.lost.is_set():  # it is somebody else's now
             return outcomes
-        end_attempt(self._study.record, now())
+        end_attempt(self._study.record, now_ms())
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
         behind = [recorder for recorder in self._recorders if not recorder.complete]
         if behind and self._is_told and not interrupted:

@@ -6,7 +6,6 @@ between any two lines here: what it left half done is completed when the study i
 """
 
 import math
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,6 +30,7 @@ from ganray.trial import (
     TrialConfig,
     Verdict,
     derive_seed,
+    now_ms,
 )
 from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
@@ -253,7 +253,7 @@ class SweepStudy:
         if assignment.confirms is not None:
             trial.set_user_attr("confirms", assignment.confirms)
         trial.set_user_attr("searched", assignment.searched)
-        assignment = replace(assignment, started=now())
+        assignment = replace(assignment, started=now_ms())
         trial.set_user_attr(_LAUNCHES, [assignment.started])
         trial.set_user_attr("config", asdict(assignment.config))  # now it is whole
         self._half_asked = [n for n in self._half_asked if n != trial.number]
@@ -266,13 +266,13 @@ class SweepStudy:
         trial = Trial(self._study, frozen._trial_id)
         if self._outcomes.pop(number - self.first, None) is not None:
             trial.set_user_attr(_OUTCOME, None)
-        trial.set_user_attr(_LAUNCHES, [*frozen.user_attrs.get(_LAUNCHES, []), now()])
+        trial.set_user_attr(_LAUNCHES, [*frozen.user_attrs.get(_LAUNCHES, []), now_ms()])
         return self._assignment(self._frozen(number))
 
     def begin(self, number: int) -> Assignment:
         """A trial that was asked for has its worker: its time counts from now."""
         frozen = self._frozen(number)
-        launches = [*frozen.user_attrs.get(_LAUNCHES, [])[:-1], now()]
+        launches = [*frozen.user_attrs.get(_LAUNCHES, [])[:-1], now_ms()]
         self._storage.set_trial_user_attr(frozen._trial_id, _LAUNCHES, launches)
         return self._assignment(self._frozen(number))
 
@@ -343,7 +343,7 @@ class SweepStudy:
         stop = self._stop(number, signals, verdict)
         if stop is not None and stop.outcome is not Outcome.COMPLETED:
             running.trial.set_user_attr(_STOPPED, asdict(stop.at(signals.update)))
-        record_signals(running.trial, signals, verdict, now() if at is None else at)
+        record_signals(running.trial, signals, verdict, now_ms() if at is None else at)
         running.history.append(signals)
         return Decision(verdict, stop)
 
@@ -351,7 +351,7 @@ class SweepStudy:
         """Record that a trial failed; whether it goes on all the same, by `ask_again`."""
         running = self._run(number)
         update = running.history[-1].update if running.history else 0
-        fault = Fault(cause, reason, update, now())
+        fault = Fault(cause, reason, update, now_ms())
         faults = [*_faults_of(self._frozen(number)), fault]
         running.trial.set_user_attr(_FAULTS, [asdict(f) for f in faults])
         return may_go_on(faults)
@@ -531,7 +531,9 @@ class SweepStudy:
         if outcome is Outcome.COMPLETED and objective is None:
             outcome, cause = Outcome.CRASHED, Cause.EXCEPTION
             reason = f"the objective {self.spec.objective.metric} was never defined"
-        return self._ending_of(frozen, history, outcome, reason, objective, at=now(), cause=cause)
+        return self._ending_of(
+            frozen, history, outcome, reason, objective, at=now_ms(), cause=cause
+        )
 
     def _ending_of(
         self,
@@ -586,11 +588,6 @@ class SweepStudy:
             return optuna.load_study(study_name=name, storage=storage)
         except (KeyError, FileNotFoundError):
             return None
-
-
-def now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _report(record: dict[str, Any]) -> tuple[Signals, Verdict, int]:

@@ -53,7 +53,7 @@ def test_trial_is_told_of_when_it_has_a_worker_and_its_time_counts_from_then(
     study: SweepStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1_000_000]
-    monkeypatch.setattr("ganray.tuning.study.now", lambda: clock[0])
+    monkeypatch.setattr("ganray.tuning.study.now_ms", lambda: clock[0])
     roster, memory = roster_of(study, lambda: 3)
     assert numbers(roster, 3) == [0, 1, 2]
     assert memory.trials == {}
