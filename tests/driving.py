@@ -74,7 +74,7 @@ def drive(
     try:
         run_trials(study, recorders, at_report)
         if spec.confirm.trials:
-            studies.append(ConfirmStudy.of(spec))
+            studies.append(ConfirmStudy.create(spec))
             for recorder in recorders:
                 recorder.start_confirming(studies[-1].size)
             run_trials(studies[-1], recorders, at_report)
@@ -112,7 +112,7 @@ def result(study: SweepStudy, number: int, update: int) -> dict[str, Any]:
     folder = trial_location(study.spec, number)
     last = update == study.spec.budget.updates
     told: dict[str, Any] = {"signals": signals_of(number, update)}
-    told["picture"] = write_file(folder, samples_name(update), picture())
+    told["pictures"] = {update: write_file(folder, samples_name(update), picture())}
     if last:
         names = (BEST_PICTURE, BEST_CHECKPOINT)
         for name in names:

@@ -58,7 +58,7 @@ class MlflowRecorder:
         self._full = False
         self._away_since = float("inf")  # when the first try began of those that failed since
         self._closed_at = float("inf")
-        self._deadline = float("inf")
+        self._time_to_close = float("inf")
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
         self._thread.start()
 
@@ -118,14 +118,15 @@ class MlflowRecorder:
 
     def hurry(self, seconds: float) -> None:
         """See `Recorder`."""
-        self._deadline = min(self._deadline, time.monotonic() + seconds)
+        gone = max(0.0, time.monotonic() - self._closed_at)
+        self._time_to_close = min(self._time_to_close, gone + seconds)
 
     def close(self) -> None:
         """Deliver what is left; gives up after a minute if the store is away, and says so."""
-        self._closed_at = time.monotonic()
+        self._closed_at = min(self._closed_at, time.monotonic())
         self._closing.set()
         self._queue.put(None)
-        while self._thread.is_alive() and time.monotonic() < self._deadline + 2 * SHORTEST_PAUSE:
+        while self._thread.is_alive() and not self._is_overdue(2 * SHORTEST_PAUSE):
             self._thread.join(SHORTEST_PAUSE)
         if self._thread.is_alive():  # in a call that hangs: it dies with the process
             self._failed += max(1, self._waiting)
@@ -162,7 +163,7 @@ class MlflowRecorder:
         while not self._full and not self._is_hopeless():
             if self._found.is_set() and self._waiting < CHUNK:
                 return True
-            if time.monotonic() > self._away_since + PATIENCE_SECONDS:
+            if time.monotonic() > self._away_since + min(PATIENCE_SECONDS, self._time_to_close):
                 break
             time.sleep(0.01)
         return False
@@ -212,9 +213,12 @@ class MlflowRecorder:
         self._failed += 1
 
     def _is_hopeless(self) -> bool:
-        """Whether time is over, or the sweep is and the store stays away for all of the grace."""
-        now = time.monotonic()
-        return now > min(self._deadline, max(self._away_since, self._closed_at) + GRACE_SECONDS)
+        """Whether the sweep is over, and its time, or the store stays away for all of the grace."""
+        grace_ends = max(self._away_since, self._closed_at) + GRACE_SECONDS
+        return self._is_overdue() or time.monotonic() > grace_ends
+
+    def _is_overdue(self, delay: float = 0.0) -> bool:
+        return time.monotonic() > self._closed_at + self._time_to_close + delay
 
     def _tell_once(self, message: str, *details: object) -> None:
         if message not in self._told:

@@ -80,10 +80,10 @@ class Recorder(Protocol):
         """Called with a way to read a PNG of samples, after the report that it belongs to."""
 
     def end_trial(self, ending: Ending) -> None:
-        """Called once for each trial that was started."""
+        """Called for each trial that was started; it may go on after it was cancelled."""
 
     def start_confirming(self, trials: int) -> None:
-        """Called once after the search, if some of it is to be confirmed; 0: nothing completed."""
+        """Called after the search, if some of it is to be confirmed; 0: nothing completed."""
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """Called at most once for each trial, after its end; perhaps when no trial runs any more.
@@ -106,7 +106,10 @@ class Recorder(Protocol):
         """
 
     def hurry(self, seconds: float) -> None:
-        """From now on there is so much time, for `close`, too; called at any time, any thread."""
+        """From now on wait so long for what is away, and `close` in so much time in all.
+
+        Called at any time, by any thread and by a signal handler.
+        """
 
     def close(self) -> None:
         """Called last; may take a while to deliver what is left."""

@@ -7,7 +7,7 @@ that the worst of them, and how many end badly, is what it would be without a pr
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from typing import Any, Self
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
@@ -39,10 +39,10 @@ class ConfirmStudy(SweepStudy):
         self.first = len(record.get_trials(deepcopy=False))
         self._plan = _plan(SweepStudy(spec, record))
 
-    @classmethod
-    def of(cls, spec: SweepSpec) -> Self:
-        """The study that confirms what a search found: that of an earlier start, or a new one."""
-        return cls.load(spec) if cls.exists(spec) else cls.create(spec)
+    def change(self, spec: SweepSpec) -> None:
+        """As for any study, but that nothing stops these trials."""
+        super().change(spec)
+        self.spec = spec.model_copy(update={"prune": None})
 
     @property
     def size(self) -> int:
@@ -60,6 +60,12 @@ class ConfirmStudy(SweepStudy):
     def _assign(self, trial: Trial) -> Assignment:
         suggest_these(trial, self.spec, self._fixed(trial.number))
         return replace(self._plan[trial.number], number=self.first + trial.number)
+
+
+def studies_of(search: SweepStudy) -> list[SweepStudy]:
+    """The study of a sweep's search, and that of its confirmation if there is one."""
+    found = ConfirmStudy.exists(search.spec)
+    return [search, ConfirmStudy.load(search.spec)] if found else [search]
 
 
 def find_config(place: Located, number: int) -> tuple[SweepSpec, TrialConfig]:

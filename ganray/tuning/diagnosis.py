@@ -35,8 +35,10 @@ def _cause(error: BaseException) -> Cause:
         return Cause.OUT_OF_MEMORY if "low on memory" in text else Cause.PROCESS_DIED
     if isinstance(error, OutOfMemoryError):
         return Cause.OUT_OF_MEMORY
-    # objects that were lost, owners that died: the cluster's business
-    return Cause.NODE_LOST if isinstance(error, RayError) else _cause_of_exception(error, text)
+    cause = _cause_of_exception(error, text)
+    if isinstance(error, RayError) and cause is Cause.EXCEPTION:
+        return Cause.NODE_LOST  # objects that were lost, owners that died: the cluster's business
+    return cause
 
 
 def _cause_of_exception(error: BaseException, text: str) -> Cause:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,12 +22,12 @@ from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.changes import changed
 from ganray.tuning.cluster import capacity, joined, submitted_job, trial_resources
-from ganray.tuning.confirm import ConfirmStudy
+from ganray.tuning.confirm import ConfirmStudy, studies_of
 from ganray.tuning.fit import check_fit
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, check_results, results_location
-from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, folder_name
+from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, folder_name
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all
@@ -100,17 +99,25 @@ def resume_sweep(
         SpecError: a setting would make it another sweep.
         ResourceError, DataError: as in `run_sweep`.
     """
-    with _closing(recorders or ()), _leased(SweepStudy.load(place)) as lease:
-        study = SweepStudy.load(place)  # as the driver before left it
-        confirming = ConfirmStudy.exists(study.spec)
-        spec = changed(study.spec, settings, asked=study.asked, confirming=confirming)
-        recorders = _recorders(spec) if recorders is None else recorders
-        with _closing(recorders):
-            check_results(spec)
-            with joined():
-                resources = trial_resources(spec)
-                dataset = load_dataset(spec.data.model_dump())
-                return _Sweep(study, dataset, resources, recorders, lease).go_on(spec)
+    with _closing(recorders or ()):
+        study = SweepStudy.load(place)
+        with _leased(study) as lease:
+            left = study.again()  # as the driver before left it
+            confirming = ConfirmStudy.exists(left.spec)
+            spec = changed(left.spec, settings, asked=left.asked, confirming=confirming)
+            return _go_on(left, spec, recorders, lease)
+
+
+def _go_on(
+    study: SweepStudy, spec: SweepSpec, recorders: Sequence[Recorder] | None, lease: Lease
+) -> SweepResult:
+    recorders = _recorders(spec) if recorders is None else recorders
+    with _closing(recorders):
+        check_results(spec)
+        with joined():
+            resources = trial_resources(spec)
+            dataset = load_dataset(spec.data.model_dump())
+            return _Sweep(study, dataset, resources, recorders, lease).go_on(spec)
 
 
 class _Sweep:
@@ -137,9 +144,9 @@ class _Sweep:
         self._resources = resources
         self._recorders = recorders
         self._lease = lease
-        self._studies = [study]
+        self._studies = [study]  # and that of the confirmation, once there is one
         self._limits = SweepLimits(None, 0)
-        self._attempt = 1
+        self._attempt = 0  # 0: it has not begun
         self._interrupts = Interrupts(self._hurry)
         self._is_told = False  # whether recorders know of the sweep
 
@@ -157,14 +164,16 @@ class _Sweep:
             recorder.start_sweep(record)
 
     def _take_up(self, spec: SweepSpec) -> None:
-        self._study.change(spec)
-        self._study.settle()
+        self._studies = studies_of(self._study)
+        for study in self._studies:
+            study.change(spec)
+            study.settle()
         self._begin()
-        tell_all(self._study, self._recorders)
+        tell_all(self._studies, self._recorders)
 
     def _begin(self) -> SweepRecord:
         study = self._study
-        self._attempt = begin_attempt(study.record, now_ms(), study.last_sign)
+        self._attempt = begin_attempt(study.record, now_ms(), self._lease.last_beat_before)
         self._limits = self._new_limits()
         record = _sweep_record(self._study, self._resources, self._dataset)
         self._study.describe(asdict(record))
@@ -191,24 +200,27 @@ class _Sweep:
         study, spec = self._study, self._study.spec
         self._run_trials(study, f"attempt-{self._attempt}")
         if spec.confirm.trials and study.is_over and self._limits.reason is None:
-            confirming = self._confirming()
-            if confirming is not None:
-                self._studies.append(confirming)
-                confirming.settle()
+            self._interrupts.check()
+            for confirming in self._studies[1:] or self._start_confirming():
                 self._run_trials(confirming, f"confirm-{self._attempt}")
 
     def _new_limits(self) -> SweepLimits:
         budget = self._study.spec.budget
         hours = None if budget.hours is None else budget.hours - hours_used(self._study.record)
-        crashed = sum(o is Outcome.CRASHED for o in self._study.outcomes().values())
+        crashed = sum(outcome is Outcome.CRASHED for outcome in self._outcomes.values())
         return SweepLimits(hours, budget.failures, crashed)
 
-    def _confirming(self) -> ConfirmStudy | None:
-        """The study that confirms what the search found; None if it found nothing."""
-        study = ConfirmStudy.of(self._study.spec) if self._study.best(1) else None
+    @property
+    def _outcomes(self) -> dict[int, Outcome]:
+        return {n: outcome for each in self._studies for n, outcome in each.outcomes().items()}
+
+    def _start_confirming(self) -> Sequence[SweepStudy]:
+        """Make the study that confirms what the search found; none if it found nothing."""
+        found = [ConfirmStudy.create(self._study.spec)] if self._study.best(1) else []
+        self._studies += found
         for recorder in self._recorders:
-            recorder.start_confirming(study.size if study is not None else 0)
-        return study
+            recorder.start_confirming(sum(study.size for study in found))
+        return found
 
     def _run_trials(self, study: SweepStudy, experiment: str) -> None:
         """Run all trials that a study asks for, as one Tune experiment."""
@@ -222,17 +234,21 @@ class _Sweep:
         )
         minutes = spec.budget.silence_minutes
         scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
-        try:
-            with self._interrupts.by_tune():
-                run_experiment(self._trainable(spec), scheduler, f"{spec.name}/{experiment}", spec)
-        finally:
-            if not self._lease.lost.is_set():
-                roster.cancel_unfinished("the sweep was stopped")
-                scheduler.tell_evidence()
-            scheduler.close()
+        with contextlib.closing(scheduler):
+            try:
+                with self._interrupts.by_tune():
+                    name = f"{spec.name}/{experiment}"
+                    run_experiment(self._trainable(spec), scheduler, name, spec)
+            except BaseException:
+                self._hurry()  # storage that is away was waited for
+                raise
+            finally:
+                if not self._lease.lost.is_set():
+                    roster.cancel_unfinished(self._limits.reason or "the sweep was stopped")
+                    scheduler.tell_evidence()
 
     def _hurry(self) -> None:
-        """The sweep is being stopped: whoever waits for storage or a server waits no longer."""
+        """The sweep is being stopped: whoever waits for storage or a server gives up soon."""
         for study in self._studies:
             study.hurry(HURRY)
         for recorder in self._recorders:
@@ -243,19 +259,25 @@ class _Sweep:
         return tune.with_resources(shared, self._resources)
 
     def _end(self, interrupted: bool) -> dict[int, Outcome]:
-        outcomes = {n: outcome for each in self._studies for n, outcome in each.outcomes().items()}
+        outcomes = self._outcomes
         if self._lease.lost.is_set():  # it is somebody else's now
             return outcomes
-        end_attempt(self._study.record, now_ms())
-        cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
-        behind = [recorder for recorder in self._recorders if not recorder.complete]
-        if behind and self._is_told and not interrupted:
-            tell_all(self._study, behind)  # the store may be back
         if interrupted:  # not by a signal, perhaps
             self._hurry()
-        for recorder in self._recorders if self._is_told else ():
-            recorder.end_sweep(outcomes, cancelled=cancelled)
+        with contextlib.ExitStack() as last:
+            if self._is_told:
+                last.callback(self._tell_end, outcomes, interrupted)
+            if self._attempt:
+                end_attempt(self._study.record, now_ms())
         return outcomes
+
+    def _tell_end(self, outcomes: Mapping[int, Outcome], interrupted: bool) -> None:
+        cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
+        behind = [recorder for recorder in self._recorders if not recorder.complete]
+        if behind and not interrupted:
+            tell_all(self._studies, behind)  # the store may be back
+        for recorder in self._recorders:
+            recorder.end_sweep(outcomes, cancelled=cancelled)
 
 
 def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: SweepSpec) -> None:
@@ -271,6 +293,7 @@ def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: S
         ),
         run_config=tune.RunConfig(
             name=name,
+            stop=OutOfTime(scheduler.roster.limits),
             storage_path=results_location(spec),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -297,20 +320,11 @@ def _closing(recorders: Sequence[Recorder]) -> Iterator[None]:
 @contextlib.contextmanager
 def _leased(study: SweepStudy) -> Iterator[Lease]:
     """Be the sweep's only driver; who loses the lease to another one ends as by Ctrl-C."""
-    lease = Lease.acquire(study.record, job=submitted_job())
-    over = threading.Event()
-
-    def interrupt() -> None:
-        while not over.is_set():
-            if lease.lost.wait(1.0):
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-
-    threading.Thread(target=interrupt, name="ganray-lease", daemon=True).start()
+    interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+    lease = Lease.acquire(study.record, job=submitted_job(), on_lost=interrupt)
     try:
         yield lease
     finally:
-        over.set()
         lease.release()
 
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from ganray.trial import Cause
 
-# How often a trial may fail for one cause without a new report in between; None: any number of
-# times. A process that dies may have been killed for the memory that it takes, by the kernel.
-RETRIES: Final[dict[Cause, int | None]] = {
-    Cause.NODE_LOST: None,
+# How often a trial may fail for one cause without a new report in between. Nodes come and go; that
+# a hundred of them were lost under one trial is no chance. A process that dies may have been killed
+# for the memory that it takes, by the kernel.
+RETRIES: Final[dict[Cause, int]] = {
+    Cause.NODE_LOST: 100,
     Cause.PROCESS_DIED: 3,
     Cause.OUT_OF_MEMORY: 1,
     Cause.SILENT: 0,
@@ -39,6 +40,5 @@ class Fault:
 def may_go_on(faults: Sequence[Fault]) -> bool:
     """Whether a trial is tried again after the last of its faults."""
     last = faults[-1]
-    allowed = RETRIES[last.cause]
     alike = [f for f in faults if f.cause is last.cause and f.update == last.update]
-    return allowed is None or len(alike) <= allowed
+    return len(alike) <= RETRIES[last.cause]

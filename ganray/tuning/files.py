@@ -4,9 +4,8 @@ At any time that is at most two checkpoints and `MILESTONES + 2` pictures a tria
 that is being written.
 """
 
-import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow
@@ -58,6 +57,7 @@ class TrialFiles:
         self._saved = time.monotonic()
         self._names: set[str] = set()
         self._unsaved: dict[str, bytes] = {}
+        self._shown: dict[str, int] = {}  # updates of pictures that the driver was not told of
 
     def resume(self) -> None:
         """Go on from the checkpoint that an earlier process left; from the start if there is none.
@@ -65,10 +65,9 @@ class TrialFiles:
         A checkpoint that cannot be read costs what was trained, and nothing else.
         """
         try:
-            drop_parts(self._folder)
-            names = list_files(self._folder)
-            if CHECKPOINT in names:
-                self._session.restore(read_file(f"{self._folder}/{CHECKPOINT}"))
+            names, content = self._found()
+            if content is not None:
+                self._session.restore(content)
         except (*STORAGE_ERRORS, CheckpointError) as error:
             log.warning("trial at %s starts again from its beginning: %s", self._folder, error)
             return
@@ -79,17 +78,33 @@ class TrialFiles:
             self._saved_at = history[-1].update
             self._best_at = best.update if best is not None else 0
 
+    def _found(self) -> tuple[Sequence[str], bytes | None]:
+        """What an earlier process left: the names of all files, and the checkpoint if any."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                drop_parts(self._folder)
+                names = list_files(self._folder)
+                found = CHECKPOINT in names
+                return names, read_file(f"{self._folder}/{CHECKPOINT}") if found else None
+            except STORAGE_ERRORS:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE)
+
     def after_report(self, signals: Signals) -> dict[str, Any]:
         """Write what this report calls for.
 
         Returns:
-            What the driver is told: `picture`, where that of a milestone lies; `kept`, the names of
-            all files so far, sorted, where they are all that there will be if the trial ends here.
+            What the driver is told: `pictures`, where those of milestones lie that are written by
+            now, by their updates; `kept`, the names of all files so far, sorted, where they are all
+            that there will be if the trial ends here.
         """
         self._last = signals
-        told: dict[str, Any] = {}
         if self._session.is_milestone:
-            told |= self._picture_of(signals.update, self._session.picture())
+            name = samples_name(signals.update)
+            self._shown[name] = signals.update
+            self._write(name, self._session.picture())
         stopped = self._is_stopped(signals)
         if stopped:
             self._write(STOP_PICTURE, self._session.picture())
@@ -99,14 +114,12 @@ class TrialFiles:
         if not stopped and (self._session.done or self._session.is_milestone or self._is_due):
             self._save_last(signals)
         self._write_unsaved(PATIENCE if ends else 0.0)
-        if ends:
-            told["kept"] = tuple(sorted(self._names))
-        return told
+        return {**self._new_pictures(), **({"kept": tuple(sorted(self._names))} if ends else {})}
 
     def again(self, signals: Signals) -> dict[str, Any]:
         """What the driver was told of a report that an earlier process made, less `kept`."""
-        name = samples_name(signals.update)
-        return {"picture": f"{self._folder}/{name}"} if name in self._names else {}
+        self._shown[samples_name(signals.update)] = signals.update
+        return self._new_pictures()
 
     def leave(self) -> None:
         """Write what is missing of a trial that goes no further, for now or for ever."""
@@ -142,10 +155,9 @@ class TrialFiles:
                 self._saved_at = signals.update
             self._saved = time.monotonic()
 
-    def _picture_of(self, update: int, picture: bytes) -> Mapping[str, str]:
-        name = samples_name(update)
-        self._write(name, picture)
-        return {"picture": f"{self._folder}/{name}"}
+    def _new_pictures(self) -> dict[str, dict[int, str]]:
+        written = self._shown.keys() & self._names
+        return {"pictures": {self._shown.pop(n): f"{self._folder}/{n}" for n in sorted(written)}}
 
     def _write(self, name: str, content: bytes) -> bool:
         """Whether it was written now; else it waits for a better time."""
@@ -170,7 +182,14 @@ class TrialFiles:
             time.sleep(PAUSE)
 
 
-def drop_checkpoint(folder: str) -> None:
-    """Delete the last checkpoint of a trial that was stopped: its best and its pictures stay."""
-    with contextlib.suppress(*STORAGE_ERRORS):
+def drop_checkpoint(folder: str) -> bool:
+    """Delete the last checkpoint of a trial that was stopped: its best and its pictures stay.
+
+    Returns:
+        Whether it is gone; False: storage is out of reach.
+    """
+    try:
         delete_file(f"{folder}/{CHECKPOINT}")
+    except STORAGE_ERRORS:
+        return False
+    return True

@@ -36,6 +36,11 @@ class Interrupts:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal came that Tune has taken, perhaps at its very end."""
+        if self._happened:
+            raise KeyboardInterrupt
+
     @contextlib.contextmanager
     def by_tune(self) -> Iterator[None]:
         """Within it the first signal ends the Tune experiment that runs."""

@@ -5,6 +5,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +17,7 @@ from optuna.study import Study
 
 from ganray.errors import StorageError, SweepRunningError
 from ganray.secrets import redacted_log
+from ganray.trial import now_ms
 
 INTERVAL = 15.0  # seconds between two beats
 WATCH = 45.0  # seconds without a beat after which a driver on another machine is dead
@@ -87,9 +89,12 @@ class Lease:
     driver that was suspended, and taken for dead, finds one at its next beat and has lost.
     """
 
-    def __init__(self, study: Study, holder: Holder, interval: float) -> None:
+    def __init__(
+        self, study: Study, holder: Holder, interval: float, on_lost: Callable[[], None]
+    ) -> None:
         self.lost = threading.Event()  # set when another driver took over: stop, write nothing
         self.holder = holder
+        self._on_lost = on_lost
         self._study = study
         self._interval = interval
         self._writing = threading.Lock()
@@ -105,6 +110,7 @@ class Lease:
         job: str | None = None,
         interval: float = INTERVAL,
         watch: float = WATCH,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> Self:
         """Become the study's driver.
 
@@ -114,6 +120,7 @@ class Lease:
             interval: seconds between two beats.
             watch: seconds to wait for a beat of a holder on another machine; three intervals or
                 more.
+            on_lost: called in another thread when another driver has taken over.
 
         Raises:
             SweepRunningError: another process drives it.
@@ -124,7 +131,7 @@ class Lease:
                 _refuse_alive(study, other, watch)
             mine = _this_process(_generation(before) + 1, job)
             if _claim(study, mine):
-                return cls(study, mine, interval)
+                return cls(study, mine, interval, on_lost)
             time.sleep(random.uniform(0.1, 1.0))  # not in step with the rival
 
     def release(self) -> None:
@@ -140,6 +147,12 @@ class Lease:
             except StorageError as error:  # the end of this process releases it, too
                 _log.warning("the lease of sweep '%s' stays: %s", self._study.study_name, error)
 
+    @property
+    def last_beat_before(self) -> int:
+        """The last beat of any driver before this one, ms since 1970; 0 if there was none."""
+        others = (e for e in _entries(self._study).values() if e.token != self.holder.token)
+        return max((each.at for each in others), default=0)
+
     def _keep_beating(self) -> None:
         while not self._ended.wait(self._interval) and not self.lost.is_set():
             try:
@@ -154,8 +167,9 @@ class Lease:
             if self._is_lost():
                 _held.discard(self.holder.token)
                 self.lost.set()
+                self._on_lost()
                 return
-            self.holder = replace(self.holder, beats=self.holder.beats + 1, at=_now())
+            self.holder = replace(self.holder, beats=self.holder.beats + 1, at=now_ms())
             _write(self._study, self.holder)
 
     def _is_lost(self) -> bool:
@@ -237,7 +251,7 @@ def _running(study: Study, other: Holder) -> SweepRunningError:
 
 
 def _this_process(generation: int, job: str | None) -> Holder:
-    now, pid = _now(), os.getpid()
+    now, pid = now_ms(), os.getpid()
     return Holder(
         token=uuid4().hex,
         generation=generation,
@@ -270,11 +284,6 @@ def _process_start(pid: int) -> str | None:
         return None
     fields = state.rpartition(")")[2].split()  # from the third on: see proc_pid_stat(5)
     return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _now() -> int:
-    """ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _utc(at: int) -> str:

@@ -14,28 +14,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import pyarrow
 import ray
 from ray import cloudpickle
+from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
-from ganray.secrets import redacted_log
 from ganray.trial import Cause, Outcome, now_ms
 from ganray.tuning.diagnosis import diagnose
-from ganray.tuning.files import drop_checkpoint
+from ganray.tuning.files import STORAGE_ERRORS, drop_checkpoint
 from ganray.tuning.places import (
     list_files,
     read_file,
     trial_location,
 )
-from ganray.tuning.roster import Roster
+from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import Assignment
 from ganray.tuning.telling import evidence_of
 
-log = redacted_log("ganray.tuning")
-
+LONGEST_LOOK = 5.0  # seconds between two looks at what runs; Tune looks several times a second
 # Nobody goes on from these, so that their last checkpoint is of no use.
 _PRUNED = {Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED}
 
@@ -74,6 +73,21 @@ class StudySearch(Searcher):
         return {}
 
 
+class OutOfTime(Stopper):
+    """Ends an experiment whose sweep has used up its hours, whether or not a trial runs."""
+
+    def __init__(self, limits: SweepLimits) -> None:
+        self._limits = limits
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never: of a single trial the study decides."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop all trials: whatever has no outcome by then is cancelled."""
+        return self._limits.out_of_time
+
+
 class StudyScheduler(FIFOScheduler):
     """Starts trials in the order in which they were asked for; stops those that the study ends.
 
@@ -89,11 +103,14 @@ class StudyScheduler(FIFOScheduler):
         self._study = roster.study
         self._silence = silence
         self._waiting: deque[Trial] = deque()  # for an actor, and some that have one by now
-        self._heard: dict[str, float] = {}  # when, by the identity of Tune's trial
+        self._heard: dict[str, float] = {}  # when, by `_awake` and the identity of Tune's trial
+        self._awake = 0.0  # seconds for which this process was there to hear of trials
+        self._looked = time.monotonic()
         self._silent: set[str] = set()
         self._ended: dict[int, Outcome] = {}
         self._told: set[int] = set()  # of which recorders have the evidence
         self._cleaner = ThreadPoolExecutor(1, "ganray-cleaner")  # storage may be slow
+        self._closing = self._is_away = False  # the latter: storage, when it last deleted something
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Note who waits: Tune's own scheduler looks through all trials that there ever were."""
@@ -101,6 +118,7 @@ class StudyScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Who waits longest; called all the time, it sees who begins and who is silent, too."""
+        self._look()
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
                 self.roster.begin(_number(trial))
@@ -112,7 +130,7 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record a report, and stop the trial if that ends it."""
-        self._heard[trial.trial_id] = time.monotonic()
+        self._heard[trial.trial_id] = self._awake
         number, signals = _number(trial), result["signals"]
         self.roster.begin(number)
         at = now_ms()
@@ -120,18 +138,14 @@ class StudyScheduler(FIFOScheduler):
         if decision.is_new:
             for recorder in self.roster.recorders:
                 recorder.report(number, signals, decision.verdict, at)
-                if "picture" in result:
-                    load = partial(read_file, result["picture"])
-                    recorder.picture(number, signals.update, load)
+                for update, place in result.get("pictures", {}).items():
+                    recorder.picture(number, update, partial(read_file, place))
         if decision.stop is not None:
             self._finish(number, decision.stop.outcome, decision.stop.reason)
             if "kept" in result:
                 self._tell_evidence(number, result["kept"])
-        elif self.roster.limits.out_of_time:
-            self._finish(number, Outcome.CANCELLED, self.roster.limits.reason or "")
-        else:
-            return TrialScheduler.CONTINUE
-        return TrialScheduler.STOP
+            return TrialScheduler.STOP
+        return TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Let a trial that failed go on later, or record its crash with the cause."""
@@ -145,28 +159,34 @@ class StudyScheduler(FIFOScheduler):
         if ending is not None:
             self._ended[number] = ending.outcome
 
-    def cancel_unfinished(self, reason: str) -> None:
-        """Give every trial that has no outcome the outcome cancelled."""
-        self.roster.cancel_unfinished(reason)
-
     def tell_evidence(self) -> None:
         """Tell recorders what trials left that ended before their workers could say so."""
-        for number in sorted(self._ended.keys() - self._told):
-            folder = trial_location(self._study.spec, number)
-            with contextlib.suppress(OSError, pyarrow.ArrowException):  # storage is out of reach
+        with contextlib.suppress(*STORAGE_ERRORS):  # out of reach: no more of it is asked
+            for number in sorted(self._ended.keys() - self._told):
+                folder = trial_location(self._study.spec, number)
                 self._tell_evidence(number, list_files(folder))
 
     def close(self) -> None:
-        """Wait for what is being deleted."""
+        """Wait for what is being deleted, unless storage is out of reach."""
         for number, outcome in self._ended.items():
             if outcome is Outcome.OUTRANKED:  # its worker saved it after it was stopped
                 self._drop(number)
+        self._closing = True
         self._cleaner.shutdown(wait=True)
 
+    def _look(self) -> None:
+        """Let time pass, but not all of a while in which this process heard of nobody.
+
+        It may have waited for its storage, or slept with its machine.
+        """
+        now = time.monotonic()
+        self._awake += min(now - self._looked, LONGEST_LOOK)
+        self._looked = now
+
     def _watch(self, trial: Trial, silence: float) -> None:
-        heard = self._heard.setdefault(trial.trial_id, time.monotonic())
+        heard = self._heard.setdefault(trial.trial_id, self._awake)
         actor = trial.temporary_state.ray_actor
-        is_silent = time.monotonic() - heard > silence and trial.trial_id not in self._silent
+        is_silent = self._awake - heard > silence and trial.trial_id not in self._silent
         if is_silent and actor is not None:
             self._silent.add(trial.trial_id)
             ray.kill(actor)  # Tune hears of it as of any other death
@@ -187,7 +207,11 @@ class StudyScheduler(FIFOScheduler):
                 self._drop(number)
 
     def _drop(self, number: int) -> None:
-        self._cleaner.submit(drop_checkpoint, trial_location(self._study.spec, number))
+        self._cleaner.submit(self._delete, trial_location(self._study.spec, number))
+
+    def _delete(self, folder: str) -> None:
+        if not (self._closing and self._is_away):
+            self._is_away = not drop_checkpoint(folder)
 
     def __getstate__(self) -> dict[str, Any]:
         """As in `StudySearch`."""
@@ -216,8 +240,20 @@ def _number(trial: Trial) -> int:
 
 
 def _error(trial: Trial) -> BaseException:
-    """What Tune got from the trial's actor; its traceback is in the trial's folder, too."""
+    """What Tune got for the trial: pickled if its actor raised it or died, else in words alone."""
     if trial.pickled_error_file is None:
-        return RuntimeError("unknown")
-    error: BaseException = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return RayError(_last_words(trial))
+    try:
+        error: BaseException = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except Exception:  # such as one of a class that only workers can import
+        return RuntimeError(_last_words(trial))
     return error
+
+
+def _last_words(trial: Trial) -> str:
+    """Of the file to which Tune adds each error of a trial, under a heading."""
+    try:
+        text = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    return text.rpartition("\nFailure # ")[2].partition("\n")[2].strip() or "unknown"

@@ -107,7 +107,6 @@ class Roster:
         if self.study.has_ended(number):
             return None
         if self.study.record_fault(number, cause, reason):
-            self._waiting.discard(number)
             self._again.append(number)
             return None
         return self.finish(number, Outcome.CRASHED, reason, cause)

@@ -5,6 +5,8 @@ import signal
 import time
 from contextlib import suppress
 
+from optuna.study import Study
+
 from ganray.errors import SweepRunningError
 from ganray.tuning.lease import Holder, holder
 from ganray.tuning.places import Located
@@ -36,11 +38,17 @@ def stop_sweep(place: Located, wait: float = WAIT_SECONDS) -> bool:
     with suppress(ProcessLookupError):  # it ended just now
         os.kill(driver.pid, signal.SIGINT)
     deadline = time.monotonic() + wait
-    while driver.is_alive(study):
+    while _drives(driver, study):
         if time.monotonic() > deadline:
             raise SweepRunningError(f"'{place.name}' was asked to stop, but runs: {driver}")
         time.sleep(LOOK_SECONDS)
     return True
+
+
+def _drives(driver: Holder, study: Study) -> bool:
+    """Whether it still has the lease: its process may live on, such as a notebook's."""
+    now = holder(study)
+    return now is not None and now.token == driver.token and now.is_alive(study)
 
 
 def _refuse_elsewhere(name: str, driver: Holder) -> None:

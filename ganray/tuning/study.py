@@ -171,6 +171,14 @@ class SweepStudy:
             raise UnknownSweepError(
                 f"no sweep named '{place.name}' is recorded in {study_location(place)}"
             )
+        return cls._of(study)
+
+    def again(self) -> Self:
+        """The same record as it is now: another process may have written meanwhile."""
+        return self._of(self._study)
+
+    @classmethod
+    def _of(cls, study: Study) -> Self:
         return cls(SweepSpec.model_validate_json(study.user_attrs["spec"]), study)
 
     @classmethod
@@ -189,12 +197,6 @@ class SweepStudy:
     def record(self) -> Study:
         """The study in Optuna, for what else is kept there."""
         return self._study
-
-    @property
-    def last_sign(self) -> int:
-        """When the last report was made, ms since 1970; 0 if there is none."""
-        trials = self._study.get_trials(deepcopy=False)
-        return max((r.get("at", 0) for t in trials for r in reports_of(t)), default=0)
 
     @property
     def asked(self) -> int:

@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ganray.errors import TrackingError
+from ganray.errors import SweepRunningError, TrackingError
 from ganray.secrets import redact
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
-from ganray.tuning.confirm import ConfirmStudy
+from ganray.tuning.confirm import studies_of
 from ganray.tuning.files import STORAGE_ERRORS
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, list_files, read_file, samples_name, trial_location
@@ -38,21 +38,22 @@ class Synced:
     trials: tuple[Told, ...]  # all of the sweep
 
 
-def tell_all(search: SweepStudy, recorders: Sequence[Recorder]) -> list[Told]:
+def tell_all(studies: Sequence[SweepStudy], recorders: Sequence[Recorder]) -> list[Told]:
     """Tell recorders everything that is recorded of a sweep, but not its end.
 
     Args:
-        search: the study of the sweep's search; that of its confirmation is found beside it.
+        studies: of the sweep's search, and of its confirmation if there is one.
         recorders: that are told from `start_sweep` on, of each trial only those that want it.
 
     Returns:
         An entry for each trial, in the order of their numbers.
     """
+    search, *others = studies
     record = sweep_record_of(search)
     for recorder in recorders:
         recorder.start_sweep(record)
     told = [_tell(search, trial, recorders) for trial in search.recorded()]
-    for confirming in _studies(search)[1:]:
+    for confirming in others:
         for recorder in recorders:
             recorder.start_confirming(confirming.size)
         told += [_tell(confirming, trial, recorders) for trial in confirming.recorded()]
@@ -76,32 +77,29 @@ def sync_sweep(place: Located, uri: str | None = None) -> Synced:
     search = SweepStudy.load(place)
     lease = Lease.acquire(search.record)
     try:
-        studies = _studies(search)
+        studies = studies_of(search.again())  # as the driver before left it
         for study in studies:
-            _cancel_left(study)
-        return _bring(search, studies, tracking_uri(uri or search.spec.tracking.uri))
+            _cancel_left(study, lease)
+        return _bring(studies, tracking_uri(uri or search.spec.tracking.uri))
     finally:
         lease.release()
 
 
-def _studies(search: SweepStudy) -> list[SweepStudy]:
-    """The study of a sweep's search, and that of its confirmation if there is one."""
-    found = ConfirmStudy.exists(search.spec)
-    return [search, ConfirmStudy.load(search.spec)] if found else [search]
-
-
-def _cancel_left(study: SweepStudy) -> None:
+def _cancel_left(study: SweepStudy, lease: Lease) -> None:
     """Give every trial that a dead driver left the outcome that it has earned, else cancelled."""
     study.settle()
     for number in study.unfinished():
+        if lease.lost.is_set():
+            raise SweepRunningError(f"sweep '{study.spec.name}' was taken over meanwhile")
         study.finish(number, Outcome.CANCELLED, INTERRUPTED)
 
 
-def _bring(search: SweepStudy, studies: Sequence[SweepStudy], store: str) -> Synced:
+def _bring(studies: Sequence[SweepStudy], store: str) -> Synced:
+    spec = studies[0].spec
     outcomes = {n: outcome for study in studies for n, outcome in study.outcomes().items()}
-    recorder = MlflowRecorder(store, search.spec.tracking.experiment)
+    recorder = MlflowRecorder(store, spec.tracking.experiment)
     try:
-        told = tell_all(search, [recorder])
+        told = tell_all(studies, [recorder])
         recorder.end_sweep(outcomes, cancelled=_is_cancelled(studies, outcomes.values()))
         if not recorder.complete:
             recorder.hurry(0.0)

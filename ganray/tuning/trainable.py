@@ -1,19 +1,19 @@
 """What runs in a Ray actor: one trial after another, each a `Session`."""
 
-import contextlib
 from collections import deque
 from typing import Any
 
-import pyarrow
 from ray import tune
 
 from ganray.data.dataset import Dataset
-from ganray.secrets import redacted_errors
+from ganray.secrets import redacted_errors, redacted_log
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning.files import TrialFiles
 from ganray.tuning.places import trial_location
 from ganray.tuning.session import Session, Workbench
+
+log = redacted_log("ganray.tuning")
 
 
 class GanTrial(tune.Trainable):
@@ -81,6 +81,7 @@ class GanTrial(tune.Trainable):
         """Leave the trial, which has ended: the driver may have stopped it since its last step."""
         files, self._files = self._files, None
         if files is not None:
-            # what is missing on storage must not be a fault of the next trial
-            with contextlib.suppress(OSError, pyarrow.ArrowException):
+            try:
                 files.leave()
+            except Exception as error:  # what it leaves must not be a fault of the next trial
+                log.warning("a trial that ended left less than it should: %r", error)

@@ -331,7 +331,7 @@ def read(folder: Path) -> dict[str, float]:
     found["study MiB"] = (rss().rss - before) / 2**20
     recorder = MlflowRecorder(spec.tracking.uri or "", "ganray")
     with clocked("tell all"):
-        told = tell_all(study, [recorder])
+        told = tell_all([study], [recorder])
     found["told"] = float(sum(each.wanted for each in told))
     with clocked("end"):
         recorder.close()

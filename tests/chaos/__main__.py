@@ -24,6 +24,7 @@ INTERRUPTED = 130
 
 def main() -> int:
     arguments = _arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     campaign = Campaign(arguments.seed, arguments.grounds)
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, in {campaign.folder}", flush=True)

@@ -527,6 +527,17 @@ def test_recorder_in_a_hurry_waits_for_no_request(
     assert "bring them there with `ganray sync small`" in caplog.text
 
 
+def test_recorder_in_a_hurry_delivers_what_it_is_told_later(quick: None, store: str) -> None:
+    recorder = MlflowRecorder(store, "ganray")
+    recorder.start_sweep(SWEEP)
+    recorder.start_trial(trial(0))
+    recorder.hurry(1.0)
+    time.sleep(1.2)  # in which running trials are stopped
+    recorder.end_trial(ending(0, Outcome.CANCELLED))
+    recorder.close()
+    assert recorder.complete
+
+
 def test_recorder_in_a_hurry_leaves_what_it_has_no_time_for(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

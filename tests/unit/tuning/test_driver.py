@@ -263,7 +263,7 @@ def test_hours_and_failures_are_those_of_the_whole_sweep(
 ) -> None:
     budget = {"updates": 100, "reports": 10, "hours": 2.0, "failures": 1}
     clock = [1_000_000]
-    monkeypatch.setattr(driver, "now", lambda: clock[0])
+    monkeypatch.setattr(driver, "now_ms", lambda: clock[0])
 
     def crash_two(study: SweepStudy, limits: SweepLimits) -> None:
         clock[0] += 3_600_000

@@ -22,9 +22,11 @@ def test_faults_without_progress_are_not_retried_for_ever(cause: Cause, allowed:
         assert may_go_on(faults) is (index < allowed)
 
 
-def test_lost_node_never_counts() -> None:
-    assert RETRIES[Cause.NODE_LOST] is None
-    assert may_go_on([Fault(Cause.NODE_LOST, "")] * 1_000)
+def test_lost_nodes_end_no_trial_but_one_that_loses_every_node() -> None:
+    lost = [Fault(Cause.NODE_LOST, "", update) for update in range(1_000)]
+    assert may_go_on(lost)
+    assert may_go_on([*lost, *lost[:1] * RETRIES[Cause.NODE_LOST]][-100:])
+    assert not may_go_on(lost[:1] * (RETRIES[Cause.NODE_LOST] + 1))
 
 
 def test_progress_and_other_causes_start_the_count_again() -> None:

@@ -291,8 +291,8 @@ def test_report_told_again_has_its_picture(tmp_path: Path, dataset: Dataset) -> 
     steps(actor_of(spec, dataset), 5)
     again = GanTrial.__new__(GanTrial)
     again.setup({**config_of(0), "goes_on": True, "told": 10}, dataset, spec.to_json())
-    pictures = [Path(r["picture"]).name if "picture" in r else None for r in steps(again, 4)]
-    assert pictures == ["samples-0000000020.png", None, None, "samples-0000000050.png"]
+    pictures = [{u: Path(p).name for u, p in r["pictures"].items()} for r in steps(again, 4)]
+    assert pictures == [{20: "samples-0000000020.png"}, {}, {}, {50: "samples-0000000050.png"}]
 
 
 def test_best_of_before_the_break_is_kept(tmp_path: Path, dataset: Dataset) -> None:

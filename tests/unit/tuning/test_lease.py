@@ -71,12 +71,12 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
 def test_lease_is_held_until_it_is_released(place: str) -> None:
     study = open_study(place)
     assert holder(study) is None
-    before = lease._now()
+    before = lease.now_ms()
     mine = Lease.acquire(study, job="raysubmit_1")
     found = holder(open_study(place))
     assert found == mine.holder
     assert (found.pid, found.job, found.is_here) == (os.getpid(), "raysubmit_1", True)
-    assert before <= found.since == found.at <= lease._now()
+    assert before <= found.since == found.at <= lease.now_ms()
     assert found.is_alive(study)
     mine.release()
     assert holder(open_study(place)) is None

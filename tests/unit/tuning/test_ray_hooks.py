@@ -19,7 +19,7 @@ from ganray.trial import Cause, Outcome, Signals
 from ganray.tuning import ray_hooks
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.places import trial_location, write_file
-from ganray.tuning.ray_hooks import StudyScheduler, StudySearch, ray_config
+from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, ray_config
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
 
@@ -41,7 +41,12 @@ def at(update: int, **values: Any) -> Signals:
     return Signals(update=update, **counters, distance=0.1, **values)
 
 
-def ray_trial(number: int, error: Exception | None = None, folder: Path | None = None) -> Any:
+def ray_trial(
+    number: int,
+    error: Exception | None = None,
+    folder: Path | None = None,
+    words: Path | None = None,
+) -> Any:
     file = None
     if error is not None and folder is not None:
         file = folder / "error.pkl"
@@ -51,6 +56,7 @@ def ray_trial(number: int, error: Exception | None = None, folder: Path | None =
         status=Trial.RUNNING,
         config={"number": number},
         pickled_error_file=file and str(file),
+        error_file=words and str(words),
         temporary_state=SimpleNamespace(ray_actor=f"actor of {number}"),
     )
 
@@ -156,14 +162,28 @@ def test_crash_is_told_in_one_line_and_counts(study: SweepStudy, tmp_path: Path)
     assert search.suggest("b") == Searcher.FINISHED
 
 
-def test_hours_that_are_over_cancel_the_trial_at_its_next_report(study: SweepStudy) -> None:
+def test_hours_that_are_over_end_the_experiment() -> None:
+    assert OutOfTime(SweepLimits(0.0, 5)).stop_all()
+    for limits in (SweepLimits(1.0, 5), SweepLimits(None, 0, crashed=1)):
+        assert not OutOfTime(limits).stop_all()
+    assert not OutOfTime(SweepLimits(0.0, 5))("a", {})
+
+
+def test_error_that_is_known_in_words_alone_is_told_in_these(
+    study: SweepStudy, tmp_path: Path
+) -> None:
     search, scheduler, memory = faces(study, SweepLimits(None, 5))
-    search.suggest("a")
-    scheduler.roster.limits = SweepLimits(0.0, 5)
-    answer = scheduler.on_trial_result(None, ray_trial(0), {"signals": at(10)})
-    assert answer == TrialScheduler.STOP
-    assert memory.endings[0].outcome is Outcome.CANCELLED
-    assert memory.endings[0].reason == "the sweep's hours are over"
+    search.suggest("a"), search.suggest("b")
+    words = tmp_path / "error.txt"
+    words.write_text("Failure # 1 (occurred at noon)\nold\nFailure # 2 (at one)\nlost an object\n")
+    scheduler.on_trial_error(None, ray_trial(0, words=words))
+    assert 0 not in memory.endings  # the cluster's fault: it goes on
+    assert study._frozen(0).user_attrs["faults"][0]["reason"] == "RayError: lost an object"
+    odd = ray_trial(1, words=words)
+    odd.pickled_error_file = str(words)  # nothing that can be loaded
+    scheduler.on_trial_error(None, odd)
+    assert memory.endings[1].cause is Cause.EXCEPTION
+    assert memory.endings[1].reason == "RuntimeError: lost an object"
 
 
 def test_what_has_no_outcome_is_cancelled_at_the_end(study: SweepStudy) -> None:
@@ -266,16 +286,31 @@ def test_silent_trial_is_killed_and_has_crashed_with_that_reason(
         get_live_trials=lambda: [silent, talking, SimpleNamespace(status=Trial.PENDING)],
         get_trials=list,
     )
-    for seconds in (0.0, 60.0, 95.0, 100.0):
-        clock[0] = 1000.0 + seconds
-        if seconds == 60.0:
+    for seconds in range(0, 100, 4):
+        clock[0] += 4.0
+        if seconds == 60:
             scheduler.on_trial_result(None, talking, {"signals": at(10)})
         scheduler.choose_trial_to_run(controller)
-    assert killed == ["actor of 0"]
+        assert killed == ["actor of 0"] * (seconds > 90)
     scheduler.on_trial_error(None, ray_trial(0, ActorDiedError(), tmp_path))
     ending = memory.endings[0]
     assert (ending.outcome, ending.cause) == (Outcome.CRASHED, Cause.SILENT)
     assert ending.reason == "reported nothing for 1.5 minutes (budget.silence_minutes)"
+
+
+def test_nobody_is_silent_while_the_driver_itself_heard_nothing(
+    study: SweepStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_hooks.ray, "kill", lambda actor: pytest.fail("it was killed"))
+    clock = [1000.0]
+    monkeypatch.setattr(ray_hooks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    search, scheduler, _ = faces(study, SweepLimits(None, 5), silence=90.0)
+    search.suggest("a")
+    trial = ray_trial(0)
+    controller = SimpleNamespace(get_live_trials=lambda: [trial], get_trials=list)
+    for _ in range(10):
+        clock[0] += 600.0  # its storage was away
+        scheduler.choose_trial_to_run(controller)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

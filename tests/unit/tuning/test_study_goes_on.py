@@ -37,7 +37,7 @@ def spec(tmp_path: Path) -> SweepSpec:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     time = [1_000_000]
-    monkeypatch.setattr(module, "now", lambda: time[0])
+    monkeypatch.setattr(module, "now_ms", lambda: time[0])
     return time
 
 

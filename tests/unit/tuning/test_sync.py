@@ -11,6 +11,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_sweep
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome
+from ganray.tuning.confirm import studies_of
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import BEST_PICTURE, samples_name, trial_location
 from ganray.tuning.study import SweepStudy
@@ -33,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def told(study: SweepStudy) -> MemoryRecorder:
     memory = MemoryRecorder()
-    tell_all(study, [memory])
+    tell_all(studies_of(study), [memory])
     return memory
 
 
@@ -70,9 +71,11 @@ def test_each_recorder_is_told_only_what_it_wants(spec: SweepSpec) -> None:
             return number == 2
 
     study, all_, one, nothing = drive(spec, []), MemoryRecorder(), Knows(), Knows()
-    assert tell_all(study, [one, all_]) == [Told(n, True, 2, 2) for n in range(4)]
+    assert tell_all([study], [one, all_]) == [Told(n, True, 2, 2) for n in range(4)]
     assert (list(one.trials), list(all_.trials)) == ([2], [0, 1, 2, 3])
-    assert tell_all(study, [nothing]) == [Told(n, n == 2, *(2 * [2 * (n == 2)])) for n in range(4)]
+    assert tell_all([study], [nothing]) == [
+        Told(n, n == 2, *(2 * [2 * (n == 2)])) for n in range(4)
+    ]
 
 
 def test_picture_that_is_not_there_is_left_out(spec: SweepSpec) -> None:
