@@ -13,8 +13,9 @@ from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError, SpecError, SweepRunningError, UnknownSweepError
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
-from ganray.trial import Outcome
+from ganray.trial import Outcome, now_ms
 from ganray.tuning import driver
+from ganray.tuning.attempts import hours_used
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
 from ganray.tuning.roster import SweepLimits
@@ -283,6 +284,80 @@ def test_hours_and_failures_are_those_of_the_whole_sweep(
     ((crashed, reason, seconds),) = seen
     assert (crashed, reason) == (2, None)
     assert seconds == pytest.approx(3_600, abs=5.0)
+
+
+def test_confirmation_goes_on_by_what_was_changed_with_its_crashes_and_its_ends(
+    tmp_path: Path, play, resume
+) -> None:
+    """One confirming trial crashed; one had its last report when the driver was killed."""
+
+    def crash_and_die(study: SweepStudy, limits: SweepLimits) -> None:
+        study.finish(study.ask().number, Outcome.CRASHED)
+        study.report(study.ask().number, signals_at(100, distance=0.1))
+        raise Killed
+
+    spec = confirming(tmp_path)
+    with pytest.raises(Killed):
+        play(spec, ending(Outcome.COMPLETED), crash_and_die)
+    seen: list[Any] = []
+
+    def look(study: SweepStudy, limits: SweepLimits) -> None:
+        seen.append((study.spec.search.concurrency, study.spec.prune, limits.crashed))
+        ending(Outcome.COMPLETED)(study, limits)
+
+    settings = ["search.concurrency=7", "budget.failures=9"]
+    result, memory, names = resume(spec, look, look, settings=settings)
+    assert names == ["attempt-2", "confirm-2"]
+    assert [(concurrency, crashed) for concurrency, _, crashed in seen] == [(7, 1), (7, 1)]
+    assert (seen[0][1] is None, seen[1][1] is None) == (False, True)
+    assert memory.endings[4].outcome is Outcome.COMPLETED
+    assert memory.endings[3].outcome is Outcome.CRASHED
+    assert len(result.outcomes) == 7
+
+
+def test_signal_at_the_very_end_of_the_search_is_heard_before_the_confirmation(
+    tmp_path: Path, play
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(driver.Interrupts, "check", lambda self: interrupted(None, None))
+        result, memory = play(confirming(tmp_path), ending(Outcome.COMPLETED))
+    assert (result.cancelled, memory.confirming) == (True, None)
+
+
+def test_hours_between_a_kill_and_a_start_that_failed_do_not_count(
+    tmp_path: Path, resume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_spec(tmp_path, prune=None)
+    with monkeypatch.context() as patch:
+        killed(spec, patch)
+    clock = [now_ms() + 240 * 3_600_000]
+    monkeypatch.setattr(driver, "now_ms", lambda: clock[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(SweepStudy, "settle", lambda self: interrupted(None, None))
+        with pytest.raises(KeyboardInterrupt):
+            resume(spec)
+    resume(spec, rest)
+    assert hours_used(SweepStudy.load(spec).record) < 0.1
+
+
+def test_driver_that_was_replaced_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_spec(tmp_path)
+    study, memory = SweepStudy.create(spec), MemoryRecorder()
+    dataset = load_dataset(spec.data.model_dump())
+    monkeypatch.setattr(driver, "run_experiment", lambda *given: None)
+    with driver._leased(study) as lease:
+        sweep = driver._Sweep(study, dataset, RESOURCES, [memory], lease)
+        sweep._start()
+        study.ask()
+        lease.lost.set()
+        sweep._run_trials(study, "attempt-1")
+        before = dict(study.record.user_attrs)
+        assert sweep._end(interrupted=True) == {}
+    assert study.record.user_attrs == before
+    assert SweepStudy.load(spec).unfinished() == [0]
+    assert memory.outcomes is None
 
 
 def test_running_sweep_is_not_run_twice(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ganray.trial import Signals, State, TrialConfig, Verdict
 from ganray.tuning import files as module
 from ganray.tuning import trainable
 from ganray.tuning.files import TrialFiles
-from ganray.tuning.places import write_file
+from ganray.tuning.places import read_file, write_file
 from ganray.tuning.session import MILESTONES, Session, Workbench
 from ganray.tuning.trainable import GanTrial
 from tests.conftest import small_spec
@@ -223,14 +223,15 @@ def test_actor_whose_trial_crashed_saves_nothing_half_done(
     assert names(folder_of(tmp_path, 0)) == ()
 
 
-def test_storage_that_is_away_is_no_fault_of_the_next_trial(
-    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError("no route to host"), RuntimeError("out of memory")])
+def test_what_a_trial_cannot_leave_is_no_fault_of_the_next_one(
+    error: Exception, tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actor = actor_of(small_spec(tmp_path, budget=BUDGET), dataset)
     actor.step()
 
     def away(self: TrialFiles) -> None:
-        raise OSError("no route to host")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(trainable.TrialFiles, "leave", away)
@@ -333,6 +334,25 @@ def test_checkpoint_that_cannot_be_read_costs_time_only(
     assert ("starts again from its beginning" in caplog.text) is (content is not None)
 
 
+def test_storage_that_is_away_when_a_trial_goes_on_is_waited_for(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, whole
+) -> None:
+    spec = small_spec(tmp_path, budget=BUDGET, prune=None)
+    steps(actor_of(spec, dataset), 5)
+    tries = iter([OSError("no route to host")] * 3)
+
+    def read(place: str) -> bytes:
+        for error in tries:
+            raise error
+        return read_file(place)
+
+    monkeypatch.setattr(module, "read_file", read)
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    again = GanTrial.__new__(GanTrial)
+    again.setup({**config_of(0), "goes_on": True, "told": 50}, dataset, spec.to_json())
+    assert values(steps(again, 15)) == whole[5:]
+
+
 def test_checkpoint_is_written_every_so_often_between_milestones(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,11 +393,18 @@ def test_full_disk_is_no_fault_of_the_trial_and_nothing_is_missing_when_there_is
     history = [{"distance": 1.0 / (i + 1), "mode_ratio": 1.0} for i in range(20)]
     session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, history)
     folder = tmp_path / "trial"
-    *_, last = run(session, folder, 20)
+    *earlier, last = run(session, folder, 20)
     assert names(folder) == CHECKPOINTS
     assert update_of(folder / "best.pt") == update_of(folder / "checkpoint.pt") == 200
     pictures = [name for name in last["kept"] if name.startswith("samples-")]
     assert len(pictures) == len(session._milestones) == 7
+    # the driver hears of each when it can be read
+    shown = {
+        update: place for each in (*earlier, last) for update, place in each["pictures"].items()
+    }
+    assert set(shown) == session._milestones
+    assert earlier[1]["pictures"] == {}
+    assert all(Path(place).exists() for place in shown.values())
     assert not list(folder.glob(".*"))
 
 

@@ -54,6 +54,16 @@ def test_tune_takes_the_first_signal_and_not_the_second(number: signal.Signals) 
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
+def test_signal_that_tune_took_too_late_ends_the_sweep_before_its_next_phase() -> None:
+    interrupts = Interrupts(lambda: None)
+    interrupts.check()
+    with interrupts.caught(), interrupts.by_tune():
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)
+        send(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
 def test_signal_before_tune_is_up_ends_the_sweep_all_the_same() -> None:
     interrupts = Interrupts(lambda: None)
     with interrupts.caught(), interrupts.by_tune(), pytest.raises(KeyboardInterrupt):

@@ -238,11 +238,13 @@ def test_driver_elsewhere_that_releases_is_not_waited_for(study: Study) -> None:
 
 
 def test_replaced_driver_hears_of_it(place: str, leases: list[Lease]) -> None:
-    suspended = Lease.acquire(open_study(place), interval=0.3)
+    told = threading.Event()
+    suspended = Lease.acquire(open_study(place), interval=0.3, on_lost=told.set)
     leases.append(suspended)
     lease._held.discard(suspended.holder.token)  # as if it had died
     leases.append(Lease.acquire(open_study(place), **SOON))
     assert suspended.lost.wait(10.0)
+    assert told.wait(10.0)
     suspended.release()
     found = holder(open_study(place))
     assert found is not None
@@ -256,6 +258,15 @@ def test_replaced_driver_hears_of_it_also_when_the_other_has_ended(study: Study)
     Lease.acquire(study).release()
     assert suspended.lost.wait(10.0)
     assert holder(study) is None
+
+
+def test_drivers_before_have_a_last_sign_of_life(study: Study) -> None:
+    first = Lease.acquire(study)
+    assert first.last_beat_before == 0
+    first.release()
+    second = Lease.acquire(study)
+    assert second.last_beat_before == first.holder.at > 0
+    second.release()
 
 
 def test_driver_of_a_deleted_study_has_lost(study: Study, leases: list[Lease]) -> None:

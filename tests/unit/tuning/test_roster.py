@@ -49,6 +49,14 @@ def test_no_more_trials_run_than_there_is_room_for(study: SweepStudy) -> None:
     assert sorted(memory.trials) == [0, 1, 2, 3]
 
 
+def test_trial_that_failed_before_it_began_is_told_of_before_its_end(study: SweepStudy) -> None:
+    roster, memory = roster_of(study)
+    assert numbers(roster, 1) == [0]
+    assert roster.fail(0, Cause.NODE_LOST, "gone") is None
+    roster.cancel_unfinished("stopped")
+    assert list(memory.trials) == list(memory.endings) == [0]
+
+
 def test_trial_is_told_of_when_it_has_a_worker_and_its_time_counts_from_then(
     study: SweepStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
