@@ -25,12 +25,25 @@ from ganray.trial import (
     Ending,
     Outcome,
     Signals,
-    State,
-    StopRecord,
     TrialConfig,
     Verdict,
     derive_seed,
     now_ms,
+)
+from ganray.tuning.entries import (
+    AUDITED,
+    FAULTS,
+    LAUNCHES,
+    OUTCOME,
+    STOPPED,
+    faults_of,
+    is_half_asked,
+    outcome_of,
+    report_of,
+    retries_of,
+    seconds_occupied,
+    started_at,
+    stop_record,
 )
 from ganray.tuning.faults import Fault, may_go_on
 from ganray.tuning.objective import final_objective
@@ -51,11 +64,6 @@ _STATES = {
     Outcome.OUTRANKED: TrialState.PRUNED,
 }
 _IDENTITY = {"spec", "id"}  # attributes of every study of ours, set as soon as it is made
-# attributes of a trial: the grounds on which it was stopped, or would have been
-_STOPPED, _AUDITED = "stop", "audited"
-_OUTCOME = "outcome"  # set after all else that is known of an ending
-_LAUNCHES = "launches"  # when the trial was given to a worker, each time; before, when asked for
-_FAULTS = "faults"
 _FIXED = "fixed_params"  # where Optuna keeps values that are not for its sampler to choose
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -122,8 +130,8 @@ class SweepStudy:
         self._running: dict[int, _Running] = {}
         trials = study.get_trials(deepcopy=False)
         self._asked = len(trials)
-        self._half_asked = [t.number for t in trials if _is_half_asked(t)]
-        found = ((t.number, _outcome_of(t)) for t in trials)
+        self._half_asked = [t.number for t in trials if is_half_asked(t)]
+        found = ((t.number, outcome_of(t)) for t in trials)
         self._outcomes = {n: outcome for n, outcome in found if outcome is not None}
 
     @classmethod
@@ -256,7 +264,7 @@ class SweepStudy:
             trial.set_user_attr("confirms", assignment.confirms)
         trial.set_user_attr("searched", assignment.searched)
         assignment = replace(assignment, started=now_ms())
-        trial.set_user_attr(_LAUNCHES, [assignment.started])
+        trial.set_user_attr(LAUNCHES, [assignment.started])
         trial.set_user_attr("config", asdict(assignment.config))  # now it is whole
         self._half_asked = [n for n in self._half_asked if n != trial.number]
         self._running[assignment.number] = _Running(trial)
@@ -267,21 +275,21 @@ class SweepStudy:
         frozen = self._frozen(number)
         trial = Trial(self._study, frozen._trial_id)
         if self._outcomes.pop(number - self.first, None) is not None:
-            trial.set_user_attr(_OUTCOME, None)
-        trial.set_user_attr(_LAUNCHES, [*frozen.user_attrs.get(_LAUNCHES, []), now_ms()])
+            trial.set_user_attr(OUTCOME, None)
+        trial.set_user_attr(LAUNCHES, [*frozen.user_attrs.get(LAUNCHES, []), now_ms()])
         return self._assignment(self._frozen(number))
 
     def begin(self, number: int) -> Assignment:
         """A trial that was asked for has its worker: its time counts from now."""
         frozen = self._frozen(number)
-        launches = [*frozen.user_attrs.get(_LAUNCHES, [])[:-1], now_ms()]
-        self._storage.set_trial_user_attr(frozen._trial_id, _LAUNCHES, launches)
+        launches = [*frozen.user_attrs.get(LAUNCHES, [])[:-1], now_ms()]
+        self._storage.set_trial_user_attr(frozen._trial_id, LAUNCHES, launches)
         return self._assignment(self._frozen(number))
 
     def resumable(self) -> list[int]:
         """Trials that a sweep which goes on has to take up again: interrupted or cancelled."""
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [self.first + t.number for t in trials if not _is_half_asked(t)]
+        return [self.first + t.number for t in trials if not is_half_asked(t)]
 
     def _new_trial(self, index: int) -> Trial:
         trial_id = self._storage.create_new_trial(self._study._study_id)
@@ -344,7 +352,7 @@ class SweepStudy:
             _report_once(running.trial, value, signals.update)
         stop = self._stop(number, signals, verdict)
         if stop is not None and stop.outcome is not Outcome.COMPLETED:
-            running.trial.set_user_attr(_STOPPED, asdict(stop.at(signals.update)))
+            running.trial.set_user_attr(STOPPED, asdict(stop.at(signals.update)))
         record_signals(running.trial, signals, verdict, now_ms() if at is None else at)
         running.history.append(signals)
         return Decision(verdict, stop)
@@ -354,8 +362,8 @@ class SweepStudy:
         running = self._run(number)
         update = running.history[-1].update if running.history else 0
         fault = Fault(cause, reason, update, now_ms())
-        faults = [*_faults_of(self._frozen(number)), fault]
-        running.trial.set_user_attr(_FAULTS, [asdict(f) for f in faults])
+        faults = [*faults_of(self._frozen(number)), fault]
+        running.trial.set_user_attr(FAULTS, [asdict(f) for f in faults])
         return may_go_on(faults)
 
     def finish(
@@ -376,7 +384,7 @@ class SweepStudy:
             ("objective", ending.objective),
             ("ending", ending.ended),
             ("ended", ending.at),
-            (_OUTCOME, ending.outcome.value),
+            (OUTCOME, ending.outcome.value),
         ):
             if value is not None or key in frozen.user_attrs:  # of when it was cancelled
                 trial.set_user_attr(key, value)
@@ -410,7 +418,7 @@ class SweepStudy:
     def recorded(self) -> Iterator[RecordedTrial]:
         """All trials, in the order of their numbers."""
         for frozen in self._study.get_trials(deepcopy=False):
-            if not _is_half_asked(frozen):
+            if not is_half_asked(frozen):
                 yield self._recorded(frozen)
 
     def best(self, count: int) -> list[Assignment]:
@@ -431,7 +439,7 @@ class SweepStudy:
         """
         trials = self._study.get_trials(deepcopy=False)
         index = number - self.first
-        if not 0 <= index < len(trials) or _is_half_asked(trials[index]):
+        if not 0 <= index < len(trials) or is_half_asked(trials[index]):
             raise UnknownSweepError(
                 f"sweep '{self.spec.name}' has no trial {number}; it has {self.first + len(trials)}"
             )
@@ -439,8 +447,8 @@ class SweepStudy:
 
     def _recorded(self, frozen: FrozenTrial) -> RecordedTrial:
         attributes = frozen.user_attrs
-        reports = [_report(record) for record in reports_of(frozen)]
-        outcome = _outcome_of(frozen)
+        reports = [report_of(record) for record in reports_of(frozen)]
+        outcome = outcome_of(frozen)
         ending = None
         if outcome is not None:
             history = [signals for signals, _, _ in reports]
@@ -465,16 +473,16 @@ class SweepStudy:
             searched=attributes["searched"],
             confirms=attributes.get("confirms"),
             told=reports[-1]["update"] if reports else 0,
-            launches=len(attributes.get(_LAUNCHES, [])) or 1,
-            started=_started(frozen),
+            launches=len(attributes.get(LAUNCHES, [])) or 1,
+            started=started_at(frozen),
         )
 
     def _recorded_decision(self, number: int, update: int) -> Decision:
         """What followed from a report, when it was made."""
         frozen = self._frozen(number)
         record = next(r for r in reports_of(frozen) if r["update"] == update)
-        signals, verdict, _ = _report(record)
-        stopped = _stop_record(frozen, _STOPPED)
+        signals, verdict, _ = report_of(record)
+        stopped = stop_record(frozen, STOPPED)
         if stopped is not None and stopped.update == update:
             return Decision(verdict, Stop.from_record(stopped))
         return Decision(verdict, self._completion(signals))
@@ -500,7 +508,7 @@ class SweepStudy:
         """Note what would have stopped a trial, the first time."""
         running = self._run(number)
         if not running.audited:
-            running.trial.set_user_attr(_AUDITED, asdict(stop.at(update)))
+            running.trial.set_user_attr(AUDITED, asdict(stop.at(update)))
             running.audited = True
 
     def _is_audited(self, index: int) -> bool:
@@ -520,7 +528,7 @@ class SweepStudy:
     def _complete_endings(self) -> None:
         """Tell Optuna of outcomes that stand in the record already."""
         for frozen in self._study.get_trials(states=(TrialState.RUNNING,)):
-            outcome = _outcome_of(frozen)
+            outcome = outcome_of(frozen)
             if outcome not in (None, Outcome.CANCELLED):
                 objective = frozen.user_attrs.get("objective")
                 self._tell(Trial(self._study, frozen._trial_id), outcome, objective)
@@ -548,7 +556,7 @@ class SweepStudy:
         at: int,
         cause: Cause | None,
     ) -> Ending:
-        stop = _stop_record(frozen, _STOPPED)  # of another outcome, if the sweep was cancelled
+        stop = stop_record(frozen, STOPPED)  # of another outcome, if the sweep was cancelled
         return Ending(
             number=self.first + frozen.number,
             outcome=outcome,
@@ -556,11 +564,11 @@ class SweepStudy:
             objective=objective,
             history=list(history),
             stop=stop if stop is not None and stop.outcome is outcome else None,
-            would_be=_stop_record(frozen, _AUDITED),
+            would_be=stop_record(frozen, AUDITED),
             at=at,
             cause=cause,
-            retries=_retries(frozen),
-            wall_seconds=_occupied(frozen, at),
+            retries=retries_of(frozen),
+            wall_seconds=seconds_occupied(frozen, at),
             ended=ended_with(outcome, list(history)),
         )
 
@@ -570,7 +578,7 @@ class SweepStudy:
             self._running[number] = _Running(
                 Trial(self._study, frozen._trial_id),
                 [Signals.from_dict(record) for record in reports_of(frozen)],
-                _AUDITED in frozen.user_attrs,
+                AUDITED in frozen.user_attrs,
             )
         return self._running[number]
 
@@ -592,58 +600,11 @@ class SweepStudy:
             return None
 
 
-def _report(record: dict[str, Any]) -> tuple[Signals, Verdict, int]:
-    verdict = Verdict(State(record["state"]), record["reason"])
-    return Signals.from_dict(record), verdict, record.get("at", 0)
-
-
 def _report_once(trial: Trial, value: float, update: int) -> None:
     """A driver may have died between this and the rest of the report; then it is made again."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The reported value is ignored")
         trial.report(value, update)
-
-
-def _outcome_of(frozen: FrozenTrial) -> Outcome | None:
-    found = frozen.user_attrs.get(_OUTCOME)
-    return None if found is None else Outcome(found)
-
-
-def _is_half_asked(frozen: FrozenTrial) -> bool:
-    """Whether a driver died, or lost its storage, before it had said what the trial is."""
-    return "config" not in frozen.user_attrs
-
-
-def _faults_of(frozen: FrozenTrial) -> list[Fault]:
-    return [Fault.from_dict(values) for values in frozen.user_attrs.get(_FAULTS, [])]
-
-
-def _retries(frozen: FrozenTrial) -> int:
-    faults = _faults_of(frozen)
-    return sum(may_go_on(faults[: i + 1]) for i in range(len(faults)))
-
-
-def _stop_record(frozen: FrozenTrial, attribute: str) -> StopRecord | None:
-    found = frozen.user_attrs.get(attribute)
-    return None if found is None else StopRecord.from_dict(found)
-
-
-def _started(frozen: FrozenTrial) -> int:
-    launches = frozen.user_attrs.get(_LAUNCHES, [])
-    return int(launches[0]) if launches else 0
-
-
-def _occupied(frozen: FrozenTrial, end: int) -> float:
-    """Seconds that a trial held its resources: up to its last report before each break."""
-    launches = frozen.user_attrs.get(_LAUNCHES, [])
-    reports = [record.get("at", 0) for record in reports_of(frozen)]
-    total = 0
-    for start, following in zip(launches, [*launches[1:], None], strict=True):
-        if following is None:
-            total += max(0, end - start)
-        else:
-            total += max((at - start for at in reports if start <= at < following), default=0)
-    return total / 1000.0
 
 
 def _is_half_made(study: Study) -> bool:
