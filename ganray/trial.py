@@ -25,6 +25,11 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     CANCELLED = "cancelled"
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether a rule or a stock pruner stopped the trial; nobody goes on from there."""
+        return self in {self.COLLAPSED, self.STALLED, self.DIVERGED, self.OUTRANKED}
+
 
 class Cause(StrEnum):
     """Why a trial crashed."""

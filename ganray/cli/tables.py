@@ -23,7 +23,7 @@ from ganray.summary import (
     searched_columns,
     summarize,
 )
-from ganray.tracking.ledger import AMOUNTS, STOPPED, Audit
+from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit
 from ganray.trial import Outcome
 
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
@@ -45,7 +45,7 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
     if not confirming.empty:
         console.print(Text("\n") + _headline("Confirmed with fresh seeds", confirming))
         console.print(_confirmation_table(confirmation(name, tracking_uri)))
-    if (search["outcome"].isin(STOPPED) | search["audited"]).any():
+    if (search["outcome"].isin(PRUNED) | search["audited"]).any():
         console.print()
         console.print(_ledger_table(ledger(frame)))
     if search["audited"].any():

@@ -12,7 +12,7 @@ from ganray.trial import NOT_FINITE, Outcome
 
 Row = Mapping[str, Any]
 
-STOPPED: Final = {Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED}
+PRUNED: Final = {outcome for outcome in Outcome if outcome.is_pruned}
 NO_RULE: Final = "none"  # stopped these trials: they ran to their ends, crashed or were cancelled
 CONFIRMING: Final = "confirming"  # trials, which no rule may stop
 MEASURING: Final = "measuring"
@@ -88,7 +88,7 @@ def _ran_on(row: Row) -> bool:
 
 def _is_stopped(row: Row) -> bool:
     """Whether a rule stopped a trial of the search before its budget was used up."""
-    return row["phase"] != "confirm" and row["outcome"] in STOPPED
+    return row["phase"] != "confirm" and row["outcome"] in PRUNED
 
 
 def _is_pruned(row: Row) -> bool:

@@ -35,8 +35,6 @@ from ganray.tuning.study import Assignment
 from ganray.tuning.telling import evidence_of
 
 LONGEST_LOOK = 5.0  # seconds between two looks at what runs; Tune looks several times a second
-# Nobody goes on from these, so that their last checkpoint is of no use.
-_PRUNED = {Outcome.COLLAPSED, Outcome.STALLED, Outcome.DIVERGED, Outcome.OUTRANKED}
 
 
 class StudySearch(Searcher):
@@ -203,7 +201,7 @@ class StudyScheduler(FIFOScheduler):
         ending = self.roster.finish(number, outcome, reason, cause)
         if ending is not None:
             self._ended[number] = ending.outcome
-            if ending.outcome in _PRUNED:
+            if ending.outcome.is_pruned:
                 self._drop(number)
 
     def _drop(self, number: int) -> None:
