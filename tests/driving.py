@@ -112,7 +112,7 @@ def result(study: SweepStudy, number: int, update: int) -> dict[str, Any]:
     folder = trial_location(study.spec, number)
     last = update == study.spec.budget.updates
     told: dict[str, Any] = {"signals": signals_of(number, update)}
-    told["pictures"] = {update: write_file(folder, samples_name(update), picture())}
+    told["pictures"] = ((update, write_file(folder, samples_name(update), picture())),)
     if last:
         names = (BEST_PICTURE, BEST_CHECKPOINT)
         for name in names:

@@ -96,8 +96,8 @@ class TrialFiles:
         """Write what this report calls for.
 
         Returns:
-            What the driver is told: `pictures`, where those of milestones lie that are written by
-            now, by their updates; `kept`, the names of all files so far, sorted, where they are all
+            What the driver is told, nothing of it a dict, which Tune would flatten: `pictures`, the
+            updates of milestones whose pictures are written by now, with their places; `kept`, the names of all files so far, sorted, where they are all
             that there will be if the trial ends here.
         """
         self._last = signals
@@ -155,9 +155,9 @@ class TrialFiles:
                 self._saved_at = signals.update
             self._saved = time.monotonic()
 
-    def _new_pictures(self) -> dict[str, dict[int, str]]:
-        written = self._shown.keys() & self._names
-        return {"pictures": {self._shown.pop(n): f"{self._folder}/{n}" for n in sorted(written)}}
+    def _new_pictures(self) -> dict[str, tuple[tuple[int, str], ...]]:
+        written = sorted(self._shown.keys() & self._names)
+        return {"pictures": tuple((self._shown.pop(n), f"{self._folder}/{n}") for n in written)}
 
     def _write(self, name: str, content: bytes) -> bool:
         """Whether it was written now; else it waits for a better time."""

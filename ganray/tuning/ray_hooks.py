@@ -136,7 +136,7 @@ class StudyScheduler(FIFOScheduler):
         if decision.is_new:
             for recorder in self.roster.recorders:
                 recorder.report(number, signals, decision.verdict, at)
-                for update, place in result.get("pictures", {}).items():
+                for update, place in result.get("pictures", ()):
                     recorder.picture(number, update, partial(read_file, place))
         if decision.stop is not None:
             self._finish(number, decision.stop.outcome, decision.stop.reason)
