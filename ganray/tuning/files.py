@@ -97,8 +97,8 @@ class TrialFiles:
 
         Returns:
             What the driver is told, nothing of it a dict, which Tune would flatten: `pictures`, the
-            updates of milestones whose pictures are written by now, with their places; `kept`, the names of all files so far, sorted, where they are all
-            that there will be if the trial ends here.
+            updates of milestones whose pictures are written by now, with their places; `kept`, the
+            names of all files so far, sorted, where there will be no more if the trial ends here.
         """
         self._last = signals
         if self._session.is_milestone:
