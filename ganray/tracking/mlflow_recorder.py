@@ -59,6 +59,7 @@ class MlflowRecorder:
         self._away_since = float("inf")  # when the first try began of those that failed since
         self._closed_at = float("inf")
         self._time_to_close = float("inf")
+        self._grace = float("inf")  # less, once there is a hurry
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
         self._thread.start()
 
@@ -120,6 +121,7 @@ class MlflowRecorder:
         """See `Recorder`."""
         gone = max(0.0, time.monotonic() - self._closed_at)
         self._time_to_close = min(self._time_to_close, gone + seconds)
+        self._grace = min(self._grace, seconds / 4)
 
     def close(self) -> None:
         """Deliver what is left; gives up after a minute if the store is away, and says so."""
@@ -163,7 +165,7 @@ class MlflowRecorder:
         while not self._full and not self._is_hopeless():
             if self._found.is_set() and self._waiting < CHUNK:
                 return True
-            if time.monotonic() > self._away_since + min(PATIENCE_SECONDS, self._time_to_close):
+            if time.monotonic() > self._away_since + min(PATIENCE_SECONDS, self._grace):
                 break
             time.sleep(0.01)
         return False
@@ -214,7 +216,8 @@ class MlflowRecorder:
 
     def _is_hopeless(self) -> bool:
         """Whether the sweep is over, and its time, or the store stays away for all of the grace."""
-        grace_ends = max(self._away_since, self._closed_at) + GRACE_SECONDS
+        grace = min(GRACE_SECONDS, self._grace)
+        grace_ends = max(self._away_since, self._closed_at) + grace
         return self._is_overdue() or time.monotonic() > grace_ends
 
     def _is_overdue(self, delay: float = 0.0) -> bool:

@@ -106,7 +106,7 @@ class Recorder(Protocol):
         """
 
     def hurry(self, seconds: float) -> None:
-        """From now on wait so long for what is away, and `close` in so much time in all.
+        """From now on `close` has so much time in all, of which what is away gets a quarter.
 
         Called at any time, by any thread and by a signal handler.
         """

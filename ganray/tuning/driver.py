@@ -33,7 +33,8 @@ from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all
 from ganray.tuning.trainable import GanTrial
 
-HURRY = 5.0  # seconds that a sweep which is stopped waits for what is away
+# seconds that a sweep which is stopped waits for a study that is away, and to be recorded
+HURRY, RECORDED_WITHIN = 5.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ class _Sweep:
         for study in self._studies:
             study.hurry(HURRY)
         for recorder in self._recorders:
-            recorder.hurry(HURRY)
+            recorder.hurry(RECORDED_WITHIN)
 
     def _trainable(self, spec: SweepSpec) -> Any:
         shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())

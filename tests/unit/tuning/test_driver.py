@@ -409,4 +409,4 @@ def test_sweep_that_is_stopped_has_no_time_for_a_store_that_is_away(
     behind = MemoryRecorder(complete=False)
     monkeypatch.setitem(globals(), "MemoryRecorder", lambda: behind)
     play(small_spec(tmp_path), interrupted)
-    assert (behind.hurried, behind.trials) == (driver.HURRY, {})
+    assert (behind.hurried, behind.trials) == (driver.RECORDED_WITHIN, {})
