@@ -75,9 +75,10 @@ def test_trials_of_a_lost_node_go_on_at_one_that_joins(served: Service, peaceful
     budget, search = {**SWEEP["budget"], "failures": 0}, {"concurrency": "auto"}
     spec = served.start("nodes", budget=budget, search=search)
     head, worker = served.cluster.nodes
-    served.until("nodes", lambda found: sum(t["update"] > 300 for t in found.running) == 2)
+    wait(lambda: training(head))
     (held,) = training(head)
     held.suspend()  # or the sweep could be over before a node has joined
+    wait(lambda: training(worker))
     left = worker.processes()
     raylet(worker).kill()
     joined = served.cluster.add_node(cpus=1)
@@ -140,7 +141,11 @@ def by_ray(service: Service, name: str) -> None:
     job = service.client.status(name).submission_id
     command = [sys.executable, "-m", "ray.scripts.scripts", "job", "stop", str(job)]
     command += ["--address", service.cluster.address, "--no-wait"]
-    subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+    environment = service.cluster.environment()
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=SECONDS, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("stop", [by_ganray, by_ray])
