@@ -63,14 +63,14 @@ def submit(
             "prints what kubectl applies: add --dry-run and --image; code goes into the image",
             param_hint="--kuberay",
         )
-    from ganray.client.request import refuse_passwords
+    from ganray.client.request import refuse_secrets
     from ganray.client.sweeps import SweepClient
     from ganray.spec.load import load_sweep
 
     given = {"search.trials": trials, "search.seed": seed, "name": name}
     given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
     unpruned = ["prune=null"] if no_prune else []
-    refuse_passwords([*(settings or []), *as_settings(given)])
+    refuse_secrets([*(settings or []), *as_settings(given)])
     spec = load_sweep(file, [*(settings or []), *as_settings(given), *unpruned])
     client = SweepClient(address, insecure=insecure)
     if kuberay:
@@ -180,7 +180,7 @@ def resume(
     again; without an address the sweep runs here.
     """
     from ganray.client.address import given_address
-    from ganray.client.request import refuse_passwords
+    from ganray.client.request import refuse_secrets
 
     given: dict[str, object] = {"search.trials": trials, "budget.hours": hours}
     given |= {"budget.failures": failures, "tracking.uri": tracking_uri}
@@ -192,7 +192,7 @@ def resume(
         raise typer.Exit(resume_here(name, places, changes))
     from ganray.client.sweeps import SweepClient
 
-    refuse_passwords([*changes, *places.values()])
+    refuse_secrets([*changes, *places.values()])
     client = SweepClient(address, insecure=insecure)
     _warn(client)
     done = client.resume(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ganray.errors import SpecError
-from ganray.secrets import has_password, redact
+from ganray.secrets import has_secret, redact
 from ganray.spec.job import REQUEST_FILE, JobFile
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
@@ -100,7 +100,7 @@ def start_request(
         versions: of the client.
 
     Raises:
-        SpecError: the sweep cannot go to a cluster: a URL holds a password, or a place would be
+        SpecError: the sweep cannot go to a cluster: a URL holds a secret, or a place would be
             in the job's own folder, which Ray deletes.
     """
     problems = submission_problems(spec)
@@ -131,20 +131,20 @@ def resume_request(
     Raises:
         SpecError: as in `start_request`.
     """
-    refuse_passwords([*job.settings, *_flat(places).values()])
+    refuse_secrets([*job.settings, *_flat(places).values()])
     problems = _place_problems(_flat(places))
     if problems:
         raise SpecError(problems)
     return _request(job, code or {}, places, code, digest)
 
 
-def refuse_passwords(texts: Sequence[str]) -> None:
+def refuse_secrets(texts: Sequence[str]) -> None:
     """Refuse what was given on the command line before anything else may repeat it.
 
     Raises:
-        SpecError: a text holds a URL with a password.
+        SpecError: a text holds a URL with a password, a key or a token.
     """
-    problems = [_secret("--set", text) for text in texts if has_password(text)]
+    problems = [_secret("--set", text) for text in texts if has_secret(text)]
     if problems:
         raise SpecError(problems)
 
@@ -152,7 +152,7 @@ def refuse_passwords(texts: Sequence[str]) -> None:
 def submission_problems(spec: SweepSpec) -> list[str]:
     """Why a sweep that is fine here cannot go to a cluster."""
     texts = _flat(json.loads(spec.to_json()))
-    found = [_secret(where, text) for where, text in texts.items() if has_password(text)]
+    found = [_secret(where, text) for where, text in texts.items() if has_secret(text)]
     return found or _place_problems(texts)
 
 
@@ -203,9 +203,9 @@ def _flat(value: Any, where: str = "") -> dict[str, str]:
 
 def _secret(where: str, text: str) -> str:
     return (
-        f"{where}: {redact(text)} holds a password, which every user of the cluster would see; "
-        "credentials come from the cluster's environment: PGUSER and PGPASSWORD, "
-        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, AWS_*"
+        f"{where}: {redact(text)} holds a password, a key or a token, which every user of the "
+        "cluster would see; credentials come from the cluster's environment: PGUSER and "
+        "PGPASSWORD, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, AWS_*"
     )
 
 
