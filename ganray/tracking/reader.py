@@ -13,7 +13,7 @@ from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.secrets import redact
 from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import schema
-from ganray.tracking.store import is_missing, open_client, search_runs, tracking_uri
+from ganray.tracking.store import experiment_ids, is_missing, open_client, search_runs, tracking_uri
 from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 if TYPE_CHECKING:
@@ -267,8 +267,7 @@ def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> I
         return  # no sweep has such a name, and the filter's grammar has no escape
     wanted = tags if name is None else {schema.SWEEP: name, **tags}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    yield from search_runs(client, experiments, where)
+    yield from search_runs(client, experiment_ids(client), where)
 
 
 def _row(run: "Run") -> TrialRow:
