@@ -19,8 +19,9 @@ _WORDS = r"password|passwd|pwd|token|secret|(?:api|access|account|storage)[_-]?k
 _KEY = rf"(?:[\w.-]{{0,40}}(?:{_WORDS})|sig)"
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 _PASSWORD = re.compile(r"(?<=://)[^:/@\s]*:(?P<secret>[^/\s]+)@")
-# databases take a slash in a password, too, where others see the end of the host; a port is none
-_SLASHED = re.compile(r"(?<=://)[^:/@\s]*:(?P<secret>(?!\d+[/?#])[^\s@]+)@")
+# databases take a slash in a password, too, where others see the end of the host; a port is none;
+# bounded, or a text of many URLs would be read to its end for each
+_SLASHED = re.compile(r"(?<=://)[^:/@\s]*:(?P<secret>(?!\d+[/?#])[^\s@]{1,1000})@")
 _WEB_USER = re.compile(r"(?i)https?://(?P<secret>[^:/?#\s@]+):?@")  # GitHub and others: a token
 _NAMED = re.compile(
     rf"(?i)\b(?P<key>{_KEY}\s*=\s*)(?P<secret>'[^']*'|\"[^\"]*\"|[^\s&;,'\")\]}}]+)"

@@ -177,6 +177,12 @@ def test_any_text_is_redacted_once(text: str, url: str) -> None:
     assert redact(once) == once
 
 
+@pytest.mark.timeout(60)  # where each URL is read to the end of the text it takes minutes
+def test_time_that_a_text_takes_is_in_proportion_to_its_length() -> None:
+    text = "https://a" * 50_000
+    assert redact(text) == text
+
+
 @given(password=VALUES)
 def test_password_of_a_url_is_found_and_hidden(password: str) -> None:
     assume("@" not in password and not password[0].isdigit())  # as 5432/db@ is a port and a path
