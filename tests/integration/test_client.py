@@ -208,7 +208,7 @@ def test_two_submissions_at_once_make_one_sweep(reached: RealCluster) -> None:
     for thread in both:
         thread.join()
     assert [each.name for each in found] == ["twice", "twice"]
-    jobs = SweepClient()._api.get("/api/jobs/")
+    jobs = SweepClient()._api.get("/api/jobs/", list)
     assert sum("ganray-twice" in (job["submission_id"] or "") for job in jobs) == 1
     assert until("twice", lambda status: status.has_ended).state == "finished"
 

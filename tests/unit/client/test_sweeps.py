@@ -107,6 +107,46 @@ def test_attempt_that_failed_before_the_sweep_began_is_repeated(
     assert set(cluster.jobs) == {"ganray-small-1", "ganray-small-2"}
 
 
+@pytest.mark.parametrize("trials", [4, 5], ids=["same file", "other file"])
+@pytest.mark.parametrize("loss", ["node", "content"])
+def test_what_an_attempt_came_to_is_not_guessed_where_it_cannot_be_read(
+    client: SweepClient, cluster: FakeCluster, loss: str, trials: int
+) -> None:
+    client.submit(small_spec(ROOT))
+    tell(cluster)
+    if loss == "content":
+        cluster.files[FILE] = cluster.files[FILE][:20]
+    cluster.node_gone = loss == "node"
+    cluster.end("FAILED")
+    with pytest.raises(
+        ClusterError, match=r"has failed, and what .* cannot be read now; try again"
+    ):
+        client.submit(small_spec(ROOT, search={"trials": trials}))
+    assert set(cluster.jobs) == {"ganray-small-1"}
+
+
+def test_running_sweep_is_told_to_run_though_nothing_of_it_can_be_read(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.node_gone = True
+    assert client.submit(small_spec(ROOT)) == Submission("small", "running", is_new=False)
+
+
+def test_attempt_that_never_started_hides_no_earlier_one_that_began(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    tell(cluster)
+    cluster.end("FAILED")
+    cluster.starts_as = "PENDING"
+    client.resume("small", wait_pending=0)
+    cluster.end("FAILED", "the environment cannot be set up")
+    with pytest.raises(NameTakenError, match="continue it with: ganray resume small"):
+        client.submit(small_spec(ROOT))
+    assert set(cluster.jobs) == {"ganray-small-1", "ganray-small-2"}
+
+
 def test_two_at_once_make_one_sweep(client: SweepClient, cluster: FakeCluster) -> None:
     spec, results = small_spec(ROOT), []
     submitting = [
@@ -124,7 +164,7 @@ def test_slower_of_two_with_different_files_is_refused(
     client: SweepClient, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.submit(small_spec(ROOT))
-    monkeypatch.setattr(client, "_newest", lambda name: None)  # it came between look and send
+    monkeypatch.setattr(client, "_attempts", dict)  # it came between look and send
     with pytest.raises(NameTakenError):
         client.submit(small_spec(ROOT, search={"trials": 5}))
 
@@ -260,14 +300,23 @@ def test_other_program_there_is_told(client: SweepClient, cluster: FakeCluster) 
         other.list()
 
 
-def test_what_speaks_no_http_is_told_at_once(client: SweepClient) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSH-2.0-OpenSSH\r\n",
+        'HTTP/1.1 404 Not Found\r\nContent-Length: 22\r\n\r\n{"detail":"Not Found"}',
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["no HTTP", "another program", "another value"],
+)
+def test_what_is_no_dashboard_is_told_at_once(client: SweepClient, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = SweepClient(f"http://127.0.0.1:{server.getsockname()[1]}")
 
         def answer() -> None:
             connection = server.accept()[0]
             connection.recv(1_000)
-            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            connection.sendall(said.encode())
             connection.close()
 
         thread = threading.Thread(target=answer)
