@@ -18,6 +18,7 @@ class Job:
     name: str
     attempt: int
     digest: str  # of the sweep, and of the user's code
+    asked: str  # digest of what this attempt is to do
     code: str  # digest of the user's code; "" without any
     places: Mapping[str, Any]  # storage and tracking, as given
     status: str  # Ray's: PENDING, RUNNING, SUCCEEDED, STOPPED, FAILED
@@ -47,6 +48,7 @@ class Job:
             name=metadata[request.NAME],
             attempt=int(metadata[request.ATTEMPT]),
             digest=metadata.get(request.DIGEST, ""),
+            asked=metadata.get(request.ASKED, ""),
             code=metadata.get(request.CODE, ""),
             places=json.loads(metadata.get(request.PLACES, "{}")),
             status=str(found["status"]),

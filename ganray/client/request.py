@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ganray.errors import SpecError
@@ -22,8 +22,8 @@ ENV_VARS: Final = {
     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),  # before SIGKILL; Ray's default is 3
 }
 # of a job's metadata; texts all, seen by whoever has the cluster's token
-NAME, ATTEMPT, DIGEST, CODE, PLACES, VERSION = (
-    f"ganray.{key}" for key in ("name", "attempt", "digest", "code", "places", "version")
+NAME, ATTEMPT, DIGEST, ASKED, CODE, PLACES, VERSION = (
+    f"ganray.{key}" for key in ("name", "attempt", "digest", "asked", "code", "places", "version")
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a package, so that equal content is equal
 
@@ -58,8 +58,13 @@ class JobRequest:
 
     @property
     def digest(self) -> str:
-        """Of the sweep and the user's code: equal for what is the same submission."""
+        """Of the sweep and the user's code as first submitted: equal for what is one sweep."""
         return self.metadata[DIGEST]
+
+    @property
+    def asked(self) -> str:
+        """Digest of what the job is to do: of two resumes with other settings it differs."""
+        return self.metadata[ASKED]
 
     @property
     def package_name(self) -> str:
@@ -170,6 +175,7 @@ def _request(
             NAME: job.name,
             ATTEMPT: str(job.attempt),
             DIGEST: digest,
+            ASKED: _digest(replace(job, versions={}).to_json().encode(), _digest_of(code)),
             CODE: _digest_of(code).decode(),
             PLACES: json.dumps(places, sort_keys=True),
             VERSION: str(job.versions.get("ganray")),

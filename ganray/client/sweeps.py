@@ -151,7 +151,7 @@ class SweepClient:
             wait_pending: as in `submit`.
 
         Raises:
-            SweepRunningError: it runs.
+            SweepRunningError: it runs, or somebody else resumed it just now with other settings.
             UnknownSweepError: the cluster does not know it, and no storage is given.
             SpecError: it was submitted with code, which is not given.
             AddressError, VersionError, ClusterError, TokenError: as in `submit`.
@@ -244,6 +244,8 @@ class SweepClient:
                 self._done(reply)
             elif job.digest != request.digest:
                 raise _taken(name)
+            elif job.asked != request.asked:
+                raise _resumed(name)
         if wait_pending <= 0:
             return Submission(name, "pending", is_new=True)
         return self._wait_for_driver(request.submission_id, name, wait_pending)
@@ -431,3 +433,10 @@ def _taken(name: str) -> NameTakenError:
 
 def _running(name: str) -> SweepRunningError:
     return SweepRunningError(f"'{name}' runs; stop it first with: ganray stop {name}")
+
+
+def _resumed(name: str) -> SweepRunningError:
+    return SweepRunningError(
+        f"'{name}' was resumed at the same moment with other settings, and runs with those; stop "
+        f"it first with: ganray stop {name}"
+    )

@@ -481,6 +481,25 @@ def test_resumed_sweep_is_the_next_attempt_and_knows_where_its_study_is(
     assert not client.submit(small_spec(ROOT, storage=places)).is_new
 
 
+@pytest.mark.parametrize("settings", [["search.trials=9"], ["search.trials=8"], []])
+def test_slower_of_two_resumes_is_told_if_its_settings_are_not_those_that_run(
+    client: SweepClient,
+    cluster: FakeCluster,
+    settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.end("STOPPED")
+    before = client._attempts()
+    client.resume("small", settings=["search.trials=9"])
+    monkeypatch.setattr(client, "_attempts", lambda: before)  # it came between look and send
+    if settings == ["search.trials=9"]:
+        assert client.resume("small", settings=settings).state == "running"
+    else:
+        with pytest.raises(SweepRunningError, match="at the same moment with other settings"):
+            client.resume("small", settings=settings)
+
+
 def test_running_sweep_is_not_resumed(client: SweepClient) -> None:
     client.submit(small_spec(ROOT))
     with pytest.raises(SweepRunningError, match="ganray stop small"):
