@@ -186,7 +186,8 @@ class Api:
         if reply.status == 401:
             raise TokenError(
                 f"the cluster at {self.address} asks for a token: set RAY_AUTH_TOKEN or "
-                "RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token"
+                "RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token, and name the cluster with "
+                "--address or RAY_ADDRESS: one that is not named gets no token"
             )
         if reply.status == 403:
             raise TokenError(

@@ -60,7 +60,8 @@ class SweepClient:
 
     Args:
         address: of the cluster's dashboard; None: `RAY_ADDRESS` if it is a URL, else
-            http://127.0.0.1:8265.
+            http://127.0.0.1:8265, without the token: on a machine that others use, too, nobody
+            knows who listens there.
         insecure: whether to submit to another machine's cluster that asks for no token.
         pause: how to wait.
 
@@ -76,8 +77,9 @@ class SweepClient:
         insecure: bool = False,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address = parse_address(given_address(address) or DEFAULT_ADDRESS)
-        self._token = find_token()
+        named = given_address(address)
+        self.address = parse_address(named or DEFAULT_ADDRESS)
+        self._token = find_token() if named is not None else None
         self._insecure = insecure
         self._pause = pause
         self._api = Api(self.address, self._token, pause)

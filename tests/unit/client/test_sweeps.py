@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ganray.client import follow
+from ganray.client import follow, sweeps
 from ganray.client.sweeps import Submission, SweepClient
 from ganray.errors import (
     AddressError,
@@ -257,6 +257,28 @@ def test_token_in_plain_text_over_a_network_is_known(
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", token)
     assert SweepClient(address).is_overheard is overheard
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_token_goes_only_to_an_address_that_somebody_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "hunter22")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    if named:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    assert SweepClient().list() == []
+    assert ("Authorization" in cluster.headers[-1]) is named
+
+
+def test_cluster_that_nobody_named_and_that_asks_for_the_token_is_to_be_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.token = "right"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    with pytest.raises(TokenError, match=r"name the cluster with --address or RAY_ADDRESS"):
+        SweepClient().submit(small_spec(ROOT))
 
 
 # --- asking ---------------------------------------------------------------------------------------
