@@ -135,7 +135,7 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
     label: Annotated[
-        int | None, typer.Option(min=0, help="The class to draw [default: all in turn]")
+        int | None, typer.Option(min=0, help="The class to draw.", show_default="all in turn")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint of `ganray train`, in place of a sweep.")
@@ -200,7 +200,8 @@ def replay(
         typer.Option(
             metavar="NAME|FILE",
             help="A built-in policy, or a YAML file with a `prune` section. May be given many "
-            "times. [default: all built-in ones]",
+            "times.",
+            show_default="all built-in ones",
         ),
     ] = None,
     output: Annotated[

@@ -39,17 +39,22 @@ Settings = Annotated[
 ]
 TrackingUri = Annotated[
     str | None,
-    typer.Option(help="The MLflow store [default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
+    typer.Option(
+        help="The MLflow store.", show_default="$MLFLOW_TRACKING_URI, else sqlite:///mlflow.db"
+    ),
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(help="Folder for results, or database URL for the study [default: ~/ray_results]"),
+    typer.Option(
+        help="Folder for results, or database URL for the study.", show_default="~/ray_results"
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The cluster's dashboard, such as http://127.0.0.1:8265 [default: $RAY_ADDRESS]",
+        help="The cluster's dashboard, such as http://127.0.0.1:8265.",
+        show_default="$RAY_ADDRESS",
     ),
 ]
 Code = Annotated[
