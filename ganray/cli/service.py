@@ -27,6 +27,22 @@ from ganray.cli.options import (
 
 service = typer.Typer()
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+# of `submit` alone
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, send nothing.")]
+KubeRay = Annotated[
+    bool, typer.Option("--kuberay", help="With --dry-run: print it as KubeRay's RayJob.")
+]
+Image = Annotated[
+    str | None, typer.Option(help="With --kuberay: Ray's image with ganray installed.")
+]
+Gpus = Annotated[int, typer.Option(min=1, help="With --kuberay: worker pods, each with one GPU.")]
+Secret = Annotated[
+    str, typer.Option(help="With --kuberay: the Secret with the driver's credentials.")
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(help="With --kuberay: of the pods, where it opens the object store to them."),
+]
 
 
 @service.command()
@@ -41,25 +57,12 @@ def submit(
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
     code: Code = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the request, send nothing.")
-    ] = False,
-    kuberay: Annotated[
-        bool, typer.Option("--kuberay", help="With --dry-run: print it as KubeRay's RayJob.")
-    ] = False,
-    image: Annotated[
-        str | None, typer.Option(help="With --kuberay: Ray's image with ganray installed.")
-    ] = None,
-    gpus: Annotated[
-        int, typer.Option(min=1, help="With --kuberay: worker pods, each with one GPU.")
-    ] = 1,
-    secret: Annotated[
-        str, typer.Option(help="With --kuberay: the Secret with the driver's credentials.")
-    ] = "ganray",
-    service_account: Annotated[
-        str | None,
-        typer.Option(help="With --kuberay: of the pods, where it opens the object store to them."),
-    ] = None,
+    dry_run: DryRun = False,
+    kuberay: KubeRay = False,
+    image: Image = None,
+    gpus: Gpus = 1,
+    secret: Secret = "ganray",
+    service_account: ServiceAccount = None,
     insecure: Insecure = False,
     wait_pending: WaitPending = 300.0,
 ) -> None:
