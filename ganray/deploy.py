@@ -9,6 +9,7 @@ import configparser
 import io
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,14 +54,16 @@ def _ini(options: Mapping[str, str]) -> str:
 
 
 def _write_new(path: Path, text: str) -> bool:
-    """Whether the file was made: one that is there is left alone."""
-    try:
-        # its mode from the start: no moment in which others could open it
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(file, "w", encoding="utf-8") as out:
+    """Whether the file was made, all of it at once: one that is there is left alone."""
+    # for us alone from the start: no moment in which others could open it
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as out:
         out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+        try:
+            os.link(out.name, path)
+        except FileExistsError:
+            return False
     return True
 
 

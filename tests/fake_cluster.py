@@ -27,6 +27,7 @@ class FakeCluster:
         stops_as: that of a job which is asked to stop; None: it takes no notice.
         drops: for each part of a path, how many requests are left without an answer, and whether
             they are heard all the same.
+        node_gone: whether the files of its only node are out of reach.
         torn: parts of paths whose next answer breaks off within its headers.
         broken: bytes after which a log's stream breaks, once each.
         requests: every request that was heard: method and path.
@@ -40,6 +41,7 @@ class FakeCluster:
     packages: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     drops: dict[str, list[bool]] = field(default_factory=dict)
+    node_gone: bool = False
     torn: list[str] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -167,9 +169,11 @@ class _Handler(BaseHTTPRequestHandler):
             alive = {"state": "ALIVE", "resources_total": {"CPU": 2.0, "GPU": 1.0}}
             dead = {"state": "DEAD", "resources_total": {"CPU": 8.0}}
             return 200, _json({"data": {"result": {"result": [alive, dead]}}})
+        if self.fake.node_gone:
+            return 500, f"Agent for node id: {NODE} doesn't exist.".encode()
         name = parse_qs(parts.query)["filename"][0]
         if name not in self.fake.files:
-            return 500, b"A file is not found"
+            return 500, f"A file is not found at: /tmp/ray/session/logs/{name}".encode()
         if parts.path.endswith("/stream"):
             return 200, self._stream(name)
         return 200, self.fake.files[name]

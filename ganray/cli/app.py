@@ -11,13 +11,19 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from ganray.cli.options import (
+    NewName,
+    NoPrune,
     OptionalName,
+    Seed,
     Settings,
     Storage,
     SweepFile,
     SweepName,
     TrackingUri,
+    Trials,
     as_settings,
+    settings_of_new,
+    storage_parts,
     storage_settings,
 )
 from ganray.cli.service import service
@@ -67,10 +73,10 @@ def validate(
 @app.command()
 def run(
     file: SweepFile,
-    trials: Annotated[int | None, typer.Option(help="How many trials.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the sweep.")] = None,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Stop no trial early.")] = False,
+    trials: Trials = None,
+    seed: Seed = None,
+    name: NewName = None,
+    no_prune: NoPrune = False,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
@@ -78,10 +84,8 @@ def run(
     """Run a sweep here, on a local Ray, with a live table; then print its summary."""
     from ganray.spec.load import load_sweep
 
-    given = {"search.trials": trials, "search.seed": seed, "name": name}
-    given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
-    unpruned = ["prune=null"] if no_prune else []
-    spec = load_sweep(file, [*(settings or []), *as_settings(given), *unpruned])
+    changes = settings_of_new(settings, name, trials, seed, no_prune, tracking_uri, storage)
+    spec = load_sweep(file, changes)
     from ganray.cli.local import run_here
 
     raise typer.Exit(run_here(spec))
@@ -131,7 +135,7 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
     label: Annotated[
-        int | None, typer.Option(min=0, help="The class to draw [default: all in turn]")
+        int | None, typer.Option(min=0, help="The class to draw.", show_default="all in turn")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint of `ganray train`, in place of a sweep.")
@@ -196,7 +200,8 @@ def replay(
         typer.Option(
             metavar="NAME|FILE",
             help="A built-in policy, or a YAML file with a `prune` section. May be given many "
-            "times. [default: all built-in ones]",
+            "times.",
+            show_default="all built-in ones",
         ),
     ] = None,
     output: Annotated[
@@ -239,7 +244,7 @@ def sync(
     """Bring to MLflow what it has not of a sweep that nobody runs any more, from its study."""
     from ganray.cli.syncing import bring
 
-    print(bring(name, storage_settings(storage), tracking_uri))
+    print(bring(name, storage_parts(storage), tracking_uri))
 
 
 @app.command()

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ganray.client.names import check_name
+from ganray.spec.names import JOURNALS
 
 DATABASES = ("postgresql", "mysql", "sqlite")
-JOURNALS = (".journal", ".log")
 
 
 def _checked(name: str | None) -> str | None:
@@ -24,6 +24,10 @@ SweepName = Annotated[
 OptionalName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Name of the sweep.", callback=_checked)
 ]
+NewName = Annotated[str | None, typer.Option("--name", help="Name of the sweep.")]
+Trials = Annotated[int | None, typer.Option(help="How many trials.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the whole sweep.")]
+NoPrune = Annotated[bool, typer.Option("--no-prune", help="Stop no trial early.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,17 +39,22 @@ Settings = Annotated[
 ]
 TrackingUri = Annotated[
     str | None,
-    typer.Option(help="The MLflow store [default: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db]"),
+    typer.Option(
+        help="The MLflow store.", show_default="$MLFLOW_TRACKING_URI, else sqlite:///mlflow.db"
+    ),
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(help="Folder for results, or database URL for the study [default: ~/ray_results]"),
+    typer.Option(
+        help="Folder for results, or database URL for the study.", show_default="~/ray_results"
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The cluster's dashboard, such as http://127.0.0.1:8265 [default: $RAY_ADDRESS]",
+        help="The cluster's dashboard, such as http://127.0.0.1:8265.",
+        show_default="$RAY_ADDRESS",
     ),
 ]
 Code = Annotated[
@@ -68,16 +77,39 @@ WaitPending = Annotated[
 ]
 
 
+def settings_of_new(
+    settings: list[str] | None,
+    name: str | None,
+    trials: int | None,
+    seed: int | None,
+    no_prune: bool,
+    tracking_uri: str | None,
+    storage: str | None,
+) -> list[str]:
+    """All that a new sweep's file is changed by, in the words of `--set`."""
+    given = {"search.trials": trials, "search.seed": seed, "name": name}
+    given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
+    unpruned = ["prune=null"] if no_prune else []
+    return [*(settings or []), *as_settings(given), *unpruned]
+
+
 def as_settings(given: Mapping[str, object]) -> list[str]:
     """Options in the words of `--set`, without those that were not given."""
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 def storage_settings(place: str | None) -> dict[str, str]:
-    """A database URL or a journal is the study's, anything else the place for results."""
+    """`--storage` by dotted name, as for `as_settings`."""
+    return {f"storage.{part}": value for part, value in storage_parts(place).items()}
+
+
+def storage_parts(place: str | None) -> dict[str, str]:
+    """`--storage` as the `storage` part of a sweep file.
+
+    A database URL or a journal is the study's, anything else the place for results.
+    """
     if place is None:
         return {}
     scheme, _, rest = place.partition("://")
     database = bool(rest) and scheme.partition("+")[0] in DATABASES
-    is_study = database or place.endswith(JOURNALS)
-    return {"storage.study" if is_study else "storage.results": place}
+    return {"study" if database or place.endswith(JOURNALS) else "results": place}

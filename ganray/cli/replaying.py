@@ -1,7 +1,6 @@
 """`ganray replay`: what other pruning policies would have done, as a table and as files."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ganray.cli.tables import PIPE_WIDTH
+from ganray.cli.screen import open_console
 from ganray.errors import OutputError
 from ganray.tuning.replay.archive import load_histories, save_histories
 from ganray.tuning.replay.catalogue import make_policies
@@ -94,7 +93,7 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 def show(comparison: Comparison) -> None:
     """The comparison on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    console = open_console(highlight=False)
     console.print(_headline(comparison))
     console.print(_table(comparison))
     console.print(_LEGEND, style="dim")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,50 +10,59 @@ from ganray.cli.options import (
     Address,
     Code,
     Insecure,
+    NewName,
+    NoPrune,
+    Seed,
     Settings,
     Storage,
     SweepFile,
     SweepName,
     TrackingUri,
+    Trials,
     WaitPending,
     as_settings,
-    storage_settings,
+    settings_of_new,
+    storage_parts,
 )
-
-if TYPE_CHECKING:
-    from ganray.client.sweeps import SweepClient
 
 service = typer.Typer()
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+# of `submit` alone
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the request, send nothing.")]
+KubeRay = Annotated[
+    bool, typer.Option("--kuberay", help="With --dry-run: print it as KubeRay's RayJob.")
+]
+Image = Annotated[
+    str | None, typer.Option(help="With --kuberay: Ray's image with ganray installed.")
+]
+Gpus = Annotated[int, typer.Option(min=1, help="With --kuberay: worker pods, each with one GPU.")]
+Secret = Annotated[
+    str, typer.Option(help="With --kuberay: the Secret with the driver's credentials.")
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(help="With --kuberay: of the pods, where it opens the object store to them."),
+]
 
 
 @service.command()
 def submit(
     file: SweepFile,
     address: Address = None,
-    name: Annotated[str | None, typer.Option(help="Name of the sweep.")] = None,
-    trials: Annotated[int | None, typer.Option(help="How many trials.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Stop no trial early.")] = False,
+    name: NewName = None,
+    trials: Trials = None,
+    seed: Seed = None,
+    no_prune: NoPrune = False,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
     code: Code = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the request, send nothing.")
-    ] = False,
-    kuberay: Annotated[
-        bool, typer.Option("--kuberay", help="With --dry-run: print it as KubeRay's RayJob.")
-    ] = False,
-    image: Annotated[
-        str | None, typer.Option(help="With --kuberay: Ray's image with ganray installed.")
-    ] = None,
-    gpus: Annotated[
-        int, typer.Option(min=1, help="With --kuberay: worker pods, each with one GPU.")
-    ] = 1,
-    secret: Annotated[
-        str, typer.Option(help="With --kuberay: the Secret with the driver's credentials.")
-    ] = "ganray",
+    dry_run: DryRun = False,
+    kuberay: KubeRay = False,
+    image: Image = None,
+    gpus: Gpus = 1,
+    secret: Secret = "ganray",
+    service_account: ServiceAccount = None,
     insecure: Insecure = False,
     wait_pending: WaitPending = 300.0,
 ) -> None:
@@ -63,30 +72,21 @@ def submit(
             "prints what kubectl applies: add --dry-run and --image; code goes into the image",
             param_hint="--kuberay",
         )
-    from ganray.client.request import refuse_passwords
-    from ganray.client.sweeps import SweepClient
+    from ganray.cli.submitting import manifest_text, request_text, send
+    from ganray.client.kuberay import Pods
+    from ganray.client.request import refuse_secrets
     from ganray.spec.load import load_sweep
 
-    given = {"search.trials": trials, "search.seed": seed, "name": name}
-    given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
-    unpruned = ["prune=null"] if no_prune else []
-    refuse_passwords([*(settings or []), *as_settings(given)])
-    spec = load_sweep(file, [*(settings or []), *as_settings(given), *unpruned])
-    client = SweepClient(address, insecure=insecure)
+    changes = settings_of_new(settings, name, trials, seed, no_prune, tracking_uri, storage)
+    refuse_secrets(changes)
+    spec = load_sweep(file, changes)
     if kuberay:
-        from ganray.client.kuberay import submission_manifest
-
-        request = client.request(spec)
-        print(submission_manifest(spec, request, image=str(image), gpus=gpus, secret=secret))
-        return
-    if dry_run:
-        print(client.request(spec, code).to_json())
-        return
-    _warn(client)
-    done = client.submit(spec, code=code, wait_pending=wait_pending)
-    if not done.is_new:
-        _tell(f"'{done.name}' was submitted before, with the same file; it is {done.state}")
-    print(done.name)
+        pods = Pods(str(image), gpus, secret, service_account)
+        print(manifest_text(spec, address, pods))
+    elif dry_run:
+        print(request_text(spec, address, code))
+    else:
+        print(send(spec, address, code, insecure=insecure, wait_pending=wait_pending))
 
 
 @service.command(name="list")
@@ -98,9 +98,9 @@ def list_sweeps(
     from ganray.client.address import given_address
 
     if given_address(address) is not None and tracking_uri is None:
-        from ganray.client.sweeps import SweepClient
+        from ganray.cli.reaching import reach
 
-        found = SweepClient(address).list()
+        found = reach(address).list()
     else:
         from ganray.client.recorded import recorded_sweeps
 
@@ -137,9 +137,9 @@ def logs(
     ] = False,
 ) -> None:
     """Print the log of a sweep's driver."""
-    from ganray.client.sweeps import SweepClient
+    from ganray.cli.reaching import reach
 
-    for chunk in SweepClient(address).logs(name, follow=follow):
+    for chunk in reach(address).logs(name, follow=follow):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
 
@@ -150,14 +150,14 @@ def stop(name: SweepName, address: Address = None, storage: Storage = None) -> N
     from ganray.client.address import given_address
 
     if given_address(address) is not None:
-        from ganray.client.sweeps import SweepClient
+        from ganray.cli.reaching import reach
 
-        found = SweepClient(address).stop(name)
+        found = reach(address).stop(name)
         print(f"{name}: {found.state}")
     else:
         from ganray.cli.local import stop_here
 
-        print(f"{name}: {stop_here(name, _places(storage))}")
+        print(f"{name}: {stop_here(name, storage_parts(storage))}")
 
 
 @service.command()
@@ -180,39 +180,20 @@ def resume(
     again; without an address the sweep runs here.
     """
     from ganray.client.address import given_address
-    from ganray.client.request import refuse_passwords
+    from ganray.client.request import refuse_secrets
 
     given: dict[str, object] = {"search.trials": trials, "budget.hours": hours}
     given |= {"budget.failures": failures, "tracking.uri": tracking_uri}
     changes = [*(settings or []), *as_settings(given)]
-    places = _places(storage)
+    places = storage_parts(storage)
     if given_address(address) is None:
         from ganray.cli.local import resume_here
 
         raise typer.Exit(resume_here(name, places, changes))
-    from ganray.client.sweeps import SweepClient
+    from ganray.cli.reaching import reach
 
-    refuse_passwords([*changes, *places.values()])
-    client = SweepClient(address, insecure=insecure)
-    _warn(client)
-    done = client.resume(
+    refuse_secrets([*changes, *places.values()])
+    done = reach(address, insecure=insecure).resume(
         name, settings=changes, storage=places, code=code, wait_pending=wait_pending
     )
     print(done.name)
-
-
-def _places(storage: str | None) -> dict[str, str]:
-    """`--storage` as the `storage` part of a sweep file."""
-    return {key.partition(".")[2]: place for key, place in storage_settings(storage).items()}
-
-
-def _warn(client: "SweepClient") -> None:
-    if client.is_overheard:
-        _tell(
-            f"note: the token goes to {client.address} in plain text; use https, `ray dashboard` "
-            "or an SSH tunnel"
-        )
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -1,24 +1,22 @@
 """How sweeps stand, on the screen."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ganray.cli.board import show_js, show_number, show_settings, show_time
 from ganray.cli.live import STATE_STYLES, STYLES
-from ganray.client.address import DEFAULT_ADDRESS, given_address
+from ganray.cli.reaching import reach
+from ganray.cli.screen import open_console, tell
+from ganray.client.address import given_address
 from ganray.client.recorded import recorded_status
 from ganray.client.status import SweepStatus
-from ganray.client.sweeps import SweepClient
 from ganray.errors import ClusterError, TokenError, UnknownSweepError
 from ganray.trial import Outcome
 
-PIPE_WIDTH = 120  # columns, where there is no terminal to ask
 STATE_COLOURS = {
     "pending": "cyan",
     "running": "green",
@@ -31,24 +29,28 @@ STATE_COLOURS = {
 def find_status(name: str, address: str | None, tracking_uri: str | None) -> SweepStatus:
     """Ask the cluster that was named; else one on this machine; else the tracking store.
 
+    One that nobody named is asked without the token, and what it refuses is told on stderr.
+
     Raises:
         UnknownSweepError: none of them knows the sweep.
         ClusterError, TokenError, AddressError: the named cluster cannot be asked.
         TrackingError: the store cannot be read.
     """
     if tracking_uri is None and given_address(address) is not None:
-        return SweepClient(address).status(name)
+        return reach(address).status(name)
     if tracking_uri is None:
         try:
-            return SweepClient(DEFAULT_ADDRESS).status(name)
-        except (ClusterError, TokenError, UnknownSweepError):
+            return reach(None).status(name)
+        except TokenError as error:
+            tell(f"note: {error}")
+        except (ClusterError, UnknownSweepError):
             pass  # nobody said that there is a cluster
     return recorded_status(name, tracking_uri)
 
 
 def print_status(status: SweepStatus) -> None:
     """One sweep as a person wants to see it."""
-    console = _console()
+    console = open_console()
     console.print(_headline(status))
     if status.message:
         console.print(Text(status.message, style="red"), soft_wrap=True)
@@ -72,11 +74,7 @@ def print_sweeps(found: Sequence[SweepStatus]) -> None:
             show_number(status.best["objective"] if status.best else None),
             _when(status.started),
         )
-    _console().print(table)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    open_console().print(table)
 
 
 def _headline(status: SweepStatus) -> Text:

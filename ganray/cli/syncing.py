@@ -7,19 +7,19 @@ from ganray.tuning.places import Place
 from ganray.tuning.sync import Synced, sync_sweep
 
 
-def bring(name: str, storage: Mapping[str, str | None], tracking_uri: str | None) -> str:
+def bring(name: str, storage: Mapping[str, str], tracking_uri: str | None) -> str:
     """A line that says what the store lacked.
 
     Args:
         name: of the sweep.
-        storage: where its study or its results are, in the words of `--set`.
+        storage: where its study or its results are, as in a sweep file.
         tracking_uri: of the store; None: that of the sweep.
 
     Raises:
         UnknownSweepError, SweepRunningError, TrackingError: see `sync_sweep`.
     """
-    parts = {key.removeprefix("storage."): value for key, value in storage.items()}
-    return _line(name, sync_sweep(Place(name, Storage(**parts)), tracking_uri))
+    place = Place(name, Storage.model_validate(storage))
+    return _line(name, sync_sweep(place, tracking_uri))
 
 
 def _line(name: str, synced: Synced) -> str:

@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ganray.cli.board import show_js, show_number, show_settings, show_time
 from ganray.cli.live import STYLES
+from ganray.cli.screen import open_console
 from ganray.errors import OutputError
 from ganray.summary import (
     Frame,
@@ -26,14 +26,12 @@ from ganray.summary import (
 from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit
 from ganray.trial import Outcome
 
-PIPE_WIDTH = 120  # columns, where there is no terminal to ask
-
 
 def print_summary(name: str, tracking_uri: str | None) -> None:
     """The sweep as tables on stdout: trials, best first; confirmed ones; what stopping saved."""
     frame = summarize(name, tracking_uri)
     search, confirming = (frame[frame["phase"] == phase] for phase in ("search", "confirm"))
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = open_console()
     console.print(_headline(name, search))
     if not search.empty:
         console.print(_table(search))

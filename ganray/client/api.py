@@ -1,6 +1,8 @@
 """HTTP to a Ray dashboard: timeouts, retries, the token, and what each failure means.
 
 Ray's own client waits for ever for an answer that was lost on the way, and takes a second to load.
+urllib3's `Retry` counts tries, where patience here is a time, and differs with whether the cluster
+ever answered; and neither it nor `http.client` sees that an answer broke off within its headers.
 """
 
 import http.client
@@ -11,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, TypeVar
 
 from ganray.client.address import Address
 from ganray.errors import ClusterError, TokenError
@@ -25,6 +26,7 @@ CHUNK = 65_536
 NOBODY = (ConnectionRefusedError, socket.gaierror)
 
 Failure = (OSError, http.client.HTTPException)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +68,26 @@ class Api:
         self._pause = pause
         self._reached = False
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, kind: type[Value]) -> Value:
         """The value that a path has.
+
+        Args:
+            path: on a Ray dashboard always there.
+            kind: of JSON value that a Ray dashboard has there.
 
         Raises:
             ClusterError: nobody answers there, or nothing that can be used.
             TokenError: the token is missing or wrong.
         """
-        return self._value(self.call("GET", f"{path}?{urlencode(query)}" if query else path))
+        reply = self.call("GET", path)
+        if reply.status == 404:
+            raise self._no_dashboard()
+        return self._value(reply, kind)
 
-    def find(self, path: str) -> Any | None:
+    def find(self, path: str, kind: type[Value]) -> Value | None:
         """As `get`; None if there is no such thing."""
         reply = self.call("GET", path)
-        return None if reply.status == 404 else self._value(reply)
+        return None if reply.status == 404 else self._value(reply, kind)
 
     def call(
         self, method: str, path: str, body: bytes | None = None, *, once: bool = False
@@ -160,21 +169,25 @@ class Api:
         connection.connect()
         return connection
 
-    def _value(self, reply: Reply) -> Any:
-        if reply.status not in (200, 404):
+    def _value(self, reply: Reply, kind: type[Value]) -> Value:
+        if reply.status != 200:
             raise ClusterError(
                 f"the cluster at {self.address} answered {reply.status}: {reply.text}"
             )
         try:
-            return reply.json()
+            found = reply.json()
         except ValueError:
             raise self._no_dashboard() from None
+        if not isinstance(found, kind):
+            raise self._no_dashboard()
+        return found
 
     def _refuse(self, reply: Reply) -> None:
         if reply.status == 401:
             raise TokenError(
                 f"the cluster at {self.address} asks for a token: set RAY_AUTH_TOKEN or "
-                "RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token"
+                "RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token, and name the cluster with "
+                "--address or RAY_ADDRESS: one that is not named gets no token"
             )
         if reply.status == 403:
             raise TokenError(

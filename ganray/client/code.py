@@ -18,7 +18,7 @@ def read_code(folder: Path) -> dict[str, bytes]:
     """Every file of a folder by its path in it, which is how Python will import it.
 
     Folders of version control, caches and virtual environments are left out. Links to files are
-    followed as long as they stay in the folder.
+    followed as long as they stay in the folder; links to folders are refused.
 
     Raises:
         SpecError: there is no such folder, it is too large, or a file cannot be shipped.
@@ -37,14 +37,23 @@ def read_code(folder: Path) -> dict[str, bytes]:
                     "code alone, and keep data on storage that the cluster reads"
                 ]
             )
-        files[name] = path.read_bytes()
+        try:
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise _unreadable(folder, error) from None
     return files
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
+    """All that is in a folder but its own folders: files, and links to folders, as files."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(folder, error)
+
+    for here, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
-        yield from (Path(here) / name for name in sorted(names))
+        links = [name for name in folders if (Path(here) / name).is_symlink()]
+        yield from (Path(here) / name for name in sorted([*names, *links]))
 
 
 def _checked_size(folder: Path, path: Path, name: str) -> int:
@@ -53,11 +62,10 @@ def _checked_size(folder: Path, path: Path, name: str) -> int:
         raise SpecError([f"--code {folder}: {name}: names that start with {RESERVED} are taken"])
     if not path.resolve().is_relative_to(folder.resolve()):
         raise SpecError([f"--code {folder}: {name} is a link to outside of the folder"])
-    try:
-        return path.stat().st_size if path.is_file() else _refuse(folder, name)
-    except OSError as error:
-        raise SpecError([f"--code {folder}: {name} cannot be read: {error.strerror}"]) from None
+    if not path.is_file():
+        raise SpecError([f"--code {folder}: {name} is no file"])
+    return path.stat().st_size
 
 
-def _refuse(folder: Path, name: str) -> int:
-    raise SpecError([f"--code {folder}: {name} is no file"])
+def _unreadable(folder: Path, error: OSError) -> SpecError:
+    return SpecError([f"--code {folder}: {error.filename} cannot be read: {error.strerror}"])

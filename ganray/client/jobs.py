@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from ganray.client import request
+from ganray.tracking.times import as_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class Job:
     name: str
     attempt: int
     digest: str  # of the sweep, and of the user's code
+    asked: str  # digest of what this attempt is to do
     code: str  # digest of the user's code; "" without any
     places: Mapping[str, Any]  # storage and tracking, as given
     status: str  # Ray's: PENDING, RUNNING, SUCCEEDED, STOPPED, FAILED
@@ -46,24 +48,22 @@ class Job:
             name=metadata[request.NAME],
             attempt=int(metadata[request.ATTEMPT]),
             digest=metadata.get(request.DIGEST, ""),
+            asked=metadata.get(request.ASKED, ""),
             code=metadata.get(request.CODE, ""),
             places=json.loads(metadata.get(request.PLACES, "{}")),
             status=str(found["status"]),
             message=found.get("message") or "",
             node=found.get("driver_node_id"),
-            started=_time(found.get("start_time")),
-            ended=_time(found.get("end_time")),
+            started=as_time(found.get("start_time")),
+            ended=as_time(found.get("end_time")),
         )
 
 
-def newest(found: Iterable[Mapping[str, Any]]) -> dict[str, Job]:
-    """The last attempt at each sweep, by name, in the order of the alphabet."""
-    jobs: dict[str, Job] = {}
+def attempts(found: Iterable[Mapping[str, Any]]) -> dict[str, list[Job]]:
+    """All attempts at each sweep, the last first, by name in the order of the alphabet."""
+    jobs: dict[str, list[Job]] = {}
     for job in filter(None, map(Job.read, found)):
-        if job.name not in jobs or job.attempt > jobs[job.name].attempt:
-            jobs[job.name] = job
-    return dict(sorted(jobs.items()))
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000.0, UTC) if milliseconds else None
+        jobs.setdefault(job.name, []).append(job)
+    return {
+        name: sorted(jobs[name], key=lambda job: job.attempt, reverse=True) for name in sorted(jobs)
+    }

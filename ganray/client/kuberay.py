@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -23,48 +24,50 @@ _WORKER = {"cpu": "4", "memory": "16Gi"}
 _USER = 1000  # `ray` in Ray's own images
 
 
-def submission_manifest(
-    spec: SweepSpec, request: JobRequest, *, image: str, gpus: int, secret: str
-) -> str:
-    """A submission as JSON that `kubectl apply -f -` takes; the rest as in `rayjob_manifest`."""
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """What a sweep runs in.
+
+    Attributes:
+        image: of all pods: Ray's, of this Ray's version, with ganray installed.
+        gpus: worker pods, each with one GPU; all are there before the sweep starts, so that
+            `concurrency: auto` uses them.
+        secret: name of a `Secret` whose entries become the driver's environment, such as
+            MLFLOW_TRACKING_URI, MLFLOW_TRACKING_PASSWORD, PGPASSWORD. Workers do not get it.
+        service_account: of all pods, where it gives access to the object store; None: the
+            namespace's default one.
+    """
+
+    image: str
+    gpus: int
+    secret: str
+    service_account: str | None = None
+
+
+def submission_manifest(spec: SweepSpec, request: JobRequest, pods: Pods) -> str:
+    """A submission as JSON that `kubectl apply -f -` takes."""
     files = {name: content.decode() for name, content in request.files.items()}
-    manifest = rayjob_manifest(
-        spec.name,
-        files,
-        image=image,
-        gpus=gpus,
-        secret=secret,
-        hours=spec.budget.hours,
-        env_vars=request.env_vars,
-    )
+    hours, env_vars = spec.budget.hours, request.env_vars
+    manifest = rayjob_manifest(spec.name, files, pods, hours=hours, env_vars=env_vars)
     return json.dumps(manifest, indent=2)
 
 
 def rayjob_manifest(
     name: str,
     files: Mapping[str, str],
+    pods: Pods,
     *,
-    image: str,
-    gpus: int,
-    secret: str,
     hours: float | None = None,
     env_vars: Mapping[str, str] | None = None,
-    service_account: str | None = None,
 ) -> dict[str, Any]:
     """What `kubectl apply -f -` takes: a list of the sweep's `ConfigMap` and its `RayJob`.
 
     Args:
         name: of the sweep.
         files: what the driver reads in its working folder, by name: request and sweep file.
-        image: of all pods: Ray's, of this Ray's version, with ganray installed.
-        gpus: worker pods, each with one GPU; all are there before the sweep starts, so that
-            `concurrency: auto` uses them.
-        secret: name of a `Secret` whose entries become the driver's environment, such as
-            MLFLOW_TRACKING_URI, MLFLOW_TRACKING_PASSWORD, PGPASSWORD. Workers do not get it.
+        pods: what it runs in.
         hours: of the sweep's budget; None: no limit.
         env_vars: of the driver, which everybody may see.
-        service_account: of the pods, where it gives access to the object store; None: the
-            namespace's default one.
     """
     object_name = kubernetes_name(name)
     about = {
@@ -80,15 +83,7 @@ def rayjob_manifest(
         "backoffLimit": 0,
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
-        "rayClusterSpec": {
-            "rayVersion": version("ray"),
-            "authOptions": {"mode": "token"},  # KubeRay makes the token, a Secret of the cluster
-            "headGroupSpec": {
-                "rayStartParams": {"num-cpus": "0"},  # trials run on workers
-                "template": {"spec": _head(image, secret, object_name, service_account)},
-            },
-            "workerGroupSpecs": [_workers(image, gpus, service_account)],
-        },
+        "rayClusterSpec": _cluster(pods, object_name),
     }
     if hours is not None:
         spec["activeDeadlineSeconds"] = round((hours + _LAST_HOURS) * 3_600)
@@ -105,25 +100,38 @@ def kubernetes_name(name: str) -> str:
     return f"{plain[: _LONGEST_NAME - _DIGITS - 1].rstrip('-')}-{digits}"
 
 
-def _head(image: str, secret: str, config: str, account: str | None) -> dict[str, Any]:
+def _cluster(pods: Pods, config: str) -> dict[str, Any]:
+    """A cluster for one sweep, whose files are in a `ConfigMap` of that name."""
+    return {
+        "rayVersion": version("ray"),
+        "authOptions": {"mode": "token"},  # KubeRay makes the token, a Secret of the cluster
+        "headGroupSpec": {
+            "rayStartParams": {"num-cpus": "0"},  # trials run on workers
+            "template": {"spec": _head(pods, config)},
+        },
+        "workerGroupSpecs": [_workers(pods)],
+    }
+
+
+def _head(pods: Pods, config: str) -> dict[str, Any]:
     """The pod of the driver: the only one with the files and the passwords."""
     container = {
-        **_container("ray-head", image, _HEAD),
+        **_container("ray-head", pods.image, _HEAD),
         "workingDir": FOLDER,
-        "envFrom": [{"secretRef": {"name": secret}}],
+        "envFrom": [{"secretRef": {"name": pods.secret}}],
         "volumeMounts": [{"name": "sweep", "mountPath": FOLDER, "readOnly": True}],
     }
     volume = {"name": "sweep", "configMap": {"name": config}}
-    return {**_pod(container, account), "volumes": [volume]}
+    return {**_pod(container, pods.service_account), "volumes": [volume]}
 
 
-def _workers(image: str, gpus: int, account: str | None) -> dict[str, Any]:
-    container = _container("ray-worker", image, {**_WORKER, "nvidia.com/gpu": "1"})
+def _workers(pods: Pods) -> dict[str, Any]:
+    container = _container("ray-worker", pods.image, {**_WORKER, "nvidia.com/gpu": "1"})
     return {
         "groupName": "gpu",
-        **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), gpus),
+        **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), pods.gpus),
         "rayStartParams": {},
-        "template": {"spec": _pod(container, account)},
+        "template": {"spec": _pod(container, pods.service_account)},
     }
 
 

@@ -5,11 +5,11 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ganray.errors import SpecError
-from ganray.secrets import has_password, redact
+from ganray.secrets import has_secret, redact
 from ganray.spec.job import REQUEST_FILE, JobFile
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
@@ -22,8 +22,8 @@ ENV_VARS: Final = {
     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),  # before SIGKILL; Ray's default is 3
 }
 # of a job's metadata; texts all, seen by whoever has the cluster's token
-NAME, ATTEMPT, DIGEST, CODE, PLACES, VERSION = (
-    f"ganray.{key}" for key in ("name", "attempt", "digest", "code", "places", "version")
+NAME, ATTEMPT, DIGEST, ASKED, CODE, PLACES, VERSION = (
+    f"ganray.{key}" for key in ("name", "attempt", "digest", "asked", "code", "places", "version")
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a package, so that equal content is equal
 
@@ -58,8 +58,13 @@ class JobRequest:
 
     @property
     def digest(self) -> str:
-        """Of the sweep and the user's code: equal for what is the same submission."""
+        """Of the sweep and the user's code as first submitted: equal for what is one sweep."""
         return self.metadata[DIGEST]
+
+    @property
+    def asked(self) -> str:
+        """Digest of what the job is to do: of two resumes with other settings it differs."""
+        return self.metadata[ASKED]
 
     @property
     def package_name(self) -> str:
@@ -100,7 +105,7 @@ def start_request(
         versions: of the client.
 
     Raises:
-        SpecError: the sweep cannot go to a cluster: a URL holds a password, or a place would be
+        SpecError: the sweep cannot go to a cluster: a URL holds a secret, or a place would be
             in the job's own folder, which Ray deletes.
     """
     problems = submission_problems(spec)
@@ -131,20 +136,20 @@ def resume_request(
     Raises:
         SpecError: as in `start_request`.
     """
-    refuse_passwords([*job.settings, *_flat(places).values()])
+    refuse_secrets([*job.settings, *_flat(places).values()])
     problems = _place_problems(_flat(places))
     if problems:
         raise SpecError(problems)
     return _request(job, code or {}, places, code, digest)
 
 
-def refuse_passwords(texts: Sequence[str]) -> None:
+def refuse_secrets(texts: Sequence[str]) -> None:
     """Refuse what was given on the command line before anything else may repeat it.
 
     Raises:
-        SpecError: a text holds a URL with a password.
+        SpecError: a text holds a URL with a password, a key or a token.
     """
-    problems = [_secret("--set", text) for text in texts if has_password(text)]
+    problems = [_secret("--set", text) for text in texts if has_secret(text)]
     if problems:
         raise SpecError(problems)
 
@@ -152,7 +157,7 @@ def refuse_passwords(texts: Sequence[str]) -> None:
 def submission_problems(spec: SweepSpec) -> list[str]:
     """Why a sweep that is fine here cannot go to a cluster."""
     texts = _flat(json.loads(spec.to_json()))
-    found = [_secret(where, text) for where, text in texts.items() if has_password(text)]
+    found = [_secret(where, text) for where, text in texts.items() if has_secret(text)]
     return found or _place_problems(texts)
 
 
@@ -170,6 +175,7 @@ def _request(
             NAME: job.name,
             ATTEMPT: str(job.attempt),
             DIGEST: digest,
+            ASKED: _digest(replace(job, versions={}).to_json().encode(), _digest_of(code)),
             CODE: _digest_of(code).decode(),
             PLACES: json.dumps(places, sort_keys=True),
             VERSION: str(job.versions.get("ganray")),
@@ -203,9 +209,9 @@ def _flat(value: Any, where: str = "") -> dict[str, str]:
 
 def _secret(where: str, text: str) -> str:
     return (
-        f"{where}: {redact(text)} holds a password, which every user of the cluster would see; "
-        "credentials come from the cluster's environment: PGUSER and PGPASSWORD, "
-        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, AWS_*"
+        f"{where}: {redact(text)} holds a password, a key or a token, which every user of the "
+        "cluster would see; credentials come from the cluster's environment: PGUSER and "
+        "PGPASSWORD, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, AWS_*"
     )
 
 

@@ -55,9 +55,14 @@ class SweepStatus:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the driver wrote of a sweep, if it came as far, for the attempt that a job is."""
+    """What the driver wrote of a sweep, if it came as far, for the attempt that a job is.
+
+    Attributes:
+        is_known: False: it could not be read, so that nobody can say how far the driver came.
+    """
 
     content: Mapping[str, Any] = field(default_factory=dict)
+    is_known: bool = True
 
     @property
     def has_begun(self) -> bool:

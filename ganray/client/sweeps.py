@@ -18,7 +18,7 @@ from ganray.client.address import (
 from ganray.client.api import Api
 from ganray.client.code import read_code
 from ganray.client.follow import Follower
-from ganray.client.jobs import Job, newest
+from ganray.client.jobs import Job, attempts
 from ganray.client.names import check_name
 from ganray.client.request import STOP_SECONDS, JobRequest, resume_request, start_request
 from ganray.client.status import JOB_STATES, State, SweepStatus, Told, last_words, sweep_status
@@ -39,6 +39,7 @@ WAIT_PENDING_SECONDS = 300.0
 LOOK_SECONDS = 0.5
 LET_GO_SECONDS = 10.0  # for Ray to notice that a job which never started is to be stopped
 STOP_WAIT_SECONDS = STOP_SECONDS + 30.0
+NO_FILE = "A file is not found"  # how a dashboard's answer of 500 begins where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class SweepClient:
 
     Args:
         address: of the cluster's dashboard; None: `RAY_ADDRESS` if it is a URL, else
-            http://127.0.0.1:8265.
+            http://127.0.0.1:8265, without the token: on a machine that others use, too, nobody
+            knows who listens there.
         insecure: whether to submit to another machine's cluster that asks for no token.
         pause: how to wait.
 
@@ -75,8 +77,9 @@ class SweepClient:
         insecure: bool = False,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address = parse_address(given_address(address) or DEFAULT_ADDRESS)
-        self._token = find_token()
+        named = given_address(address)
+        self.address = parse_address(named or DEFAULT_ADDRESS)
+        self._token = find_token() if named is not None else None
         self._insecure = insecure
         self._pause = pause
         self._api = Api(self.address, self._token, pause)
@@ -109,16 +112,17 @@ class SweepClient:
             SpecError: the sweep cannot be submitted.
             NameTakenError: another sweep has the name, or this one ended before it was done.
             VersionError: the cluster runs another Ray.
-            ClusterError, TokenError: the cluster cannot be reached, or does not take the job.
+            ClusterError, TokenError: the cluster cannot be reached, does not take the job, or
+                cannot say whether an earlier attempt began the sweep.
         """
         refuse_open(self.address, self._token, insecure=self._insecure)
         request = self.request(spec, code)
         self._check_version()
-        job = self._newest(spec.name)
-        if job is not None:
-            if not self._never_began(job):
-                return self._as_submitted(job, request)
-            request = self.request(spec, code, attempt=job.attempt + 1)
+        jobs = self._attempts().get(spec.name, ())
+        if jobs and self._has_begun(jobs):
+            return self._as_submitted(jobs[0], request)
+        if jobs:
+            request = self.request(spec, code, attempt=jobs[0].attempt + 1)
         return self._send(request, spec.name, wait_pending)
 
     def request(self, spec: SweepSpec, code: Path | None = None, *, attempt: int = 1) -> JobRequest:
@@ -149,7 +153,7 @@ class SweepClient:
             wait_pending: as in `submit`.
 
         Raises:
-            SweepRunningError: it runs.
+            SweepRunningError: it runs, or somebody else resumed it just now with other settings.
             UnknownSweepError: the cluster does not know it, and no storage is given.
             SpecError: it was submitted with code, which is not given.
             AddressError, VersionError, ClusterError, TokenError: as in `submit`.
@@ -174,8 +178,8 @@ class SweepClient:
         Raises:
             ClusterError, TokenError: the cluster cannot be asked.
         """
-        jobs = newest(self._api.get("/api/jobs/"))
-        return [sweep_status(job, self._told(job)) for job in jobs.values()]
+        newest = [jobs[0] for jobs in self._attempts().values()]
+        return [sweep_status(job, self._told(job)) for job in newest]
 
     def status(self, name: str) -> SweepStatus:
         """How a sweep stands.
@@ -236,12 +240,14 @@ class SweepClient:
         reply = self._api.call("POST", "/api/jobs/", json.dumps(request.body()).encode())
         if reply.status != 200:
             # either an answer to an earlier try was lost, or somebody else was faster
-            found = self._api.find(f"/api/jobs/{request.submission_id}")
+            found = self._api.find(f"/api/jobs/{request.submission_id}", dict)
             job = Job.read(found) if found else None
             if job is None:
                 self._done(reply)
             elif job.digest != request.digest:
                 raise _taken(name)
+            elif job.asked != request.asked:
+                raise _resumed(name)
         if wait_pending <= 0:
             return Submission(name, "pending", is_new=True)
         return self._wait_for_driver(request.submission_id, name, wait_pending)
@@ -272,9 +278,28 @@ class SweepClient:
             )
         return Submission(job.name, state, is_new=False)
 
-    def _never_began(self, job: Job) -> bool:
-        """Whether there is nothing of a sweep but a job that ended before there was a study."""
-        return job.status in ("FAILED", "STOPPED") and not self._told(job).has_begun
+    def _has_begun(self, jobs: Sequence[Job]) -> bool:
+        """Whether there is more of a sweep than jobs that ended before there was a study.
+
+        Args:
+            jobs: every attempt at it, the last first.
+
+        Raises:
+            ClusterError: nobody can say.
+        """
+        newest = jobs[0]
+        if newest.status not in ("FAILED", "STOPPED"):
+            return True
+        told = [self._told(job) for job in jobs]
+        if any(one.has_begun for one in told):
+            return True
+        if not all(one.is_known for one in told):
+            raise ClusterError(
+                f"'{newest.name}' was submitted before and has {newest.status.lower()}, and what "
+                "its driver wrote cannot be read now; try again, or if its node is gone for good, "
+                f"continue it with: ganray resume {newest.name} --address {self.address}"
+            )
+        return False
 
     def _resume_request(
         self,
@@ -303,7 +328,8 @@ class SweepClient:
 
     def _check_version(self) -> None:
         """Refuse a cluster with another Ray; the job compares the rest, where they are known."""
-        there, here = self._api.get("/api/version").get("ray_version"), describe_versions()["ray"]
+        there = self._api.get("/api/version", dict).get("ray_version")
+        here = describe_versions()["ray"]
         if there != here:
             raise VersionError(
                 f"the cluster at {self.address} runs Ray {there}, this client has {here}; "
@@ -312,8 +338,12 @@ class SweepClient:
 
     # --- asking -----------------------------------------------------------------------------------
 
+    def _attempts(self) -> Mapping[str, Sequence[Job]]:
+        """Every attempt at every sweep, the last first."""
+        return attempts(self._api.get("/api/jobs/", list))
+
     def _newest(self, name: str) -> Job | None:
-        return newest(self._api.get("/api/jobs/")).get(name)
+        return next(iter(self._attempts().get(name, ())), None)
 
     def _known(self, name: str) -> Job:
         job = self._newest(check_name(name))
@@ -325,7 +355,7 @@ class SweepClient:
         return job
 
     def _job(self, identity: str) -> Job:
-        found = self._api.find(f"/api/jobs/{identity}")
+        found = self._api.find(f"/api/jobs/{identity}", dict)
         job = Job.read(found) if found else None
         if job is None:
             raise ClusterError(
@@ -355,14 +385,16 @@ class SweepClient:
     # --- reading ----------------------------------------------------------------------------------
 
     def _told(self, job: Job) -> Told:
-        """What the driver wrote; nothing if it did not, or its node is gone."""
+        """What the driver wrote; nothing if it did not, or it cannot be read."""
         if job.node is None:
             return Told()
         reply = self._api.call("GET", _file(job.node, status_name(job.name), "file"), once=True)
+        if reply.status != 200:
+            return Told(is_known=reply.text.startswith(NO_FILE))
         try:
-            return Told(reply.json()) if reply.status == 200 else Told()
+            return Told(reply.json())
         except ValueError:
-            return Told()
+            return Told(is_known=False)
 
     def _log(self, job: Job) -> bytes:
         """The driver's log; where there is none, why."""
@@ -379,7 +411,7 @@ class SweepClient:
 
     def _resources(self) -> dict[str, float]:
         """Living nodes, and the CPUs and GPUs that they have."""
-        found = self._api.get("/api/v0/nodes")["data"]["result"]["result"]
+        found = self._api.get("/api/v0/nodes", dict)["data"]["result"]["result"]
         alive = [node["resources_total"] for node in found if node["state"] == "ALIVE"]
         return {
             "nodes": len(alive),
@@ -403,3 +435,10 @@ def _taken(name: str) -> NameTakenError:
 
 def _running(name: str) -> SweepRunningError:
     return SweepRunningError(f"'{name}' runs; stop it first with: ganray stop {name}")
+
+
+def _resumed(name: str) -> SweepRunningError:
+    return SweepRunningError(
+        f"'{name}' was resumed at the same moment with other settings, and runs with those; stop "
+        f"it first with: ganray stop {name}"
+    )

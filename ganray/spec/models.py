@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ganray.secrets import has_password, redact
+from ganray.secrets import has_secret, redact
 from ganray.spec import checks
 from ganray.spec.data import DataPart
 from ganray.spec.names import SWEEP_NAME, MetricName, PrunerName, SamplerName
@@ -143,17 +143,17 @@ class Resources(Part):
     max_gpus: PositiveFloat | None = None
 
 
-def _without_password(url: str) -> str:
-    if has_password(url):
+def _without_secret(url: str) -> str:
+    if has_secret(url):
         raise PydanticCustomError(
-            "password",
-            f"{redact(url)} holds a password, which would stand in every record of the sweep; "
-            "give it in the environment: PGPASSWORD, MLFLOW_TRACKING_PASSWORD, AWS_…",
+            "secret",
+            f"{redact(url)} holds a password, a key or a token, which would stand in every record "
+            "of the sweep; give it in the environment: PGPASSWORD, MLFLOW_TRACKING_PASSWORD, AWS_…",
         )
     return url
 
 
-Place = Annotated[str, AfterValidator(_without_password)]
+Place = Annotated[str, AfterValidator(_without_secret)]
 
 
 class Storage(Part):

@@ -15,7 +15,7 @@ class LogRecorder:
     """A `Recorder` that writes a line when a trial starts, ends, or has used a tenth more.
 
     Args:
-        write: takes one line, without its end.
+        write: takes one line, without its end; raises nothing.
         clock: the time in front of each line.
     """
 

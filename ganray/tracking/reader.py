@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.secrets import redact
 from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import schema
-from ganray.tracking.store import is_missing, open_client, search_runs, tracking_uri
+from ganray.tracking.store import experiment_ids, is_missing, open_client, search_runs, tracking_uri
+from ganray.tracking.times import as_time
 from ganray.trial import COUNTERS, SIGNALS, Outcome
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def _head(client: "MlflowClient", parent: "Run") -> SweepHead:
         direction=direction,
         best=_best(client, parent, direction),
         searched=tuple(filter(None, tags.get(schema.SEARCHED, "").split(","))),
-        started=_time(parent.info.start_time),
-        ended=_time(parent.info.end_time),
+        started=as_time(parent.info.start_time),
+        ended=as_time(parent.info.end_time),
     )
 
 
@@ -267,8 +268,7 @@ def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> I
         return  # no sweep has such a name, and the filter's grammar has no escape
     wanted = tags if name is None else {schema.SWEEP: name, **tags}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    yield from search_runs(client, experiments, where)
+    yield from search_runs(client, experiment_ids(client), where)
 
 
 def _row(run: "Run") -> TrialRow:
@@ -291,8 +291,8 @@ def _row(run: "Run") -> TrialRow:
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
         metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
         best=best,
-        started=_time(run.info.start_time),
-        ended=_time(run.info.end_time),
+        started=as_time(run.info.start_time),
+        ended=as_time(run.info.end_time),
         files=tags.get(schema.FILES, ""),
     )
 
@@ -301,7 +301,3 @@ def _nonfinite_in(reason: str) -> str | None:
     """What a reason names as not finite: older records have no tag for it."""
     found = re.fullmatch(r"(.+) not finite at update \d+", reason)
     return found[1] if found else None
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000.0, UTC) if milliseconds else None

@@ -1,5 +1,6 @@
 """How a sweep stands, in one small file that its driver keeps: read by clients from afar."""
 
+import contextlib
 import json
 import math
 import os
@@ -174,14 +175,15 @@ class StatusRecorder:
             self._best = {"number": trial.number, "objective": value, "settings": settings}
 
     def _write(self) -> None:
-        """Replace the file; a full disk must not end the sweep."""
+        """Replace the file; a disk that is full or gone must not end the sweep."""
         self._written = self._clock()
         fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             fresh.write_text(json.dumps(_plain(self._content())), encoding="utf-8")
             fresh.replace(self._path)
         except OSError:
-            fresh.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
     def _content(self) -> dict[str, Any]:
         sweep = self._record

@@ -3,18 +3,20 @@
 import gc
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
 
+Entity = TypeVar("Entity")
 DEFAULT_FILE = "mlflow.db"  # what a plain `mlflow ui` opens, too
-PAGE = 1_000  # runs that are read at a time
+PAGE = 1_000  # runs or experiments that are read at a time
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -55,12 +57,27 @@ def search_runs(client: "MlflowClient", experiments: Sequence[str], where: str) 
         experiments: their identities.
         where: in the words of MLflow's `filter_string`.
     """
+
+    def page(token: str | None) -> "PagedList[Run]":
+        with _uncollected():
+            return client.search_runs(list(experiments), where, max_results=PAGE, page_token=token)
+
+    return _all_pages(page)
+
+
+def experiment_ids(client: "MlflowClient") -> list[str]:
+    """The identities of all experiments of a store that are not deleted."""
+    found = _all_pages(lambda token: client.search_experiments(max_results=PAGE, page_token=token))
+    return [experiment.experiment_id for experiment in found]
+
+
+def _all_pages(page: "Callable[[str | None], PagedList[Entity]]") -> Iterator[Entity]:
+    """What all pages hold; the next one is asked for when it is wanted."""
     token: str | None = None
     while token != "":
-        with _uncollected():
-            page = client.search_runs(list(experiments), where, max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token or ""
+        found = page(token)
+        yield from found
+        token = found.token or ""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,8 @@ from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of what Ray runs as a job
+_ADDRESS = "RAY_ADDRESS"
+_ROUNDING = 1e-9  # of a quotient: 1 / (1 / 93) is a little less than 93
 START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a busy machine
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
 _SETTINGS = {
@@ -50,13 +53,28 @@ def joined() -> Iterator[None]:
 def _start() -> None:
     for left in reversed(range(START_TRIES)):
         try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            with _without_dashboard():
+                ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray raises what it likes
             ray.shutdown()  # of what it has started by then
             if not left:
                 raise ResourceError(f"Ray cannot be started here: {error}") from error
         else:
             return
+
+
+@contextlib.contextmanager
+def _without_dashboard() -> Iterator[None]:
+    """With a `RAY_ADDRESS` that a driver can connect to, or none: a dashboard's is for clients."""
+    address = os.environ.get(_ADDRESS, "")
+    if not address.startswith(("http://", "https://")):
+        yield
+        return
+    del os.environ[_ADDRESS]
+    try:
+        yield
+    finally:
+        os.environ[_ADDRESS] = address
 
 
 def submitted_job() -> str | None:
@@ -80,24 +98,19 @@ def trial_resources(spec: SweepSpec) -> dict[str, float]:
     """
     cluster = cluster_resources()
     cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
-    if spec.resources.gpu == "auto":
-        # as many trials a GPU as there are CPUs for, so that neither waits
-        slots = cpus / spec.resources.cpu
-        gpu = min(1.0, gpus / slots) if gpus and slots else 0.0
-    else:
-        gpu = spec.resources.gpu
-    limit = spec.resources.max_gpus
+    asked, limit = spec.resources, spec.resources.max_gpus
+    gpu = _share(gpus, _whole(cpus / asked.cpu)) if asked.gpu == "auto" else asked.gpu
     if limit is not None and gpu > limit:
         raise ResourceError(
             f"resources.max_gpus: {limit:g} is less than the {gpu:g} GPUs that a trial takes"
         )
     if gpu > gpus:
         raise ResourceError(f"resources.gpu: a trial asks for {gpu:g} GPUs; there are {gpus:g}")
-    if spec.resources.cpu > cpus:
+    if asked.cpu > cpus:
         raise ResourceError(
-            f"resources.cpu: a trial asks for {spec.resources.cpu:g} CPUs; there are {cpus:g}"
+            f"resources.cpu: a trial asks for {asked.cpu:g} CPUs; there are {cpus:g}"
         )
-    return {"CPU": spec.resources.cpu, "GPU": gpu}
+    return {"CPU": asked.cpu, "GPU": gpu}
 
 
 def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], int]:
@@ -107,7 +120,7 @@ def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], in
     go. Of several sweeps the one that was first keeps what it has, and later ones get what is left.
     """
     limit = spec.resources.max_gpus
-    by_gpus = int(limit / resources["GPU"] + 1e-9) if limit and resources["GPU"] else None
+    by_gpus = _whole(limit / resources["GPU"]) if limit and resources["GPU"] else None
     if spec.search.concurrency != "auto":
         fixed = min(spec.search.concurrency, by_gpus or spec.search.concurrency)
         return lambda: fixed
@@ -116,9 +129,29 @@ def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], in
     def fitting() -> int:
         nonlocal held
         if not held[1] or time.monotonic() - held[0] > LOOK_AGAIN:
-            cluster = cluster_resources()
-            fits = [cluster.get(kind, 0.0) / need for kind, need in resources.items() if need]
-            held = (time.monotonic(), max(1, int(min(fits))))
+            held = (time.monotonic(), max(1, _fitting(cluster_resources(), resources)))
         return min(held[1], by_gpus or held[1])
 
     return fitting
+
+
+def _share(gpus: float, slots: int) -> float:
+    """The part of a GPU that a trial gets, where CPUs are for so many trials; 0 without any.
+
+    As many trials a GPU as there are CPUs for, so that neither waits; no trial has parts of two.
+    """
+    return 1.0 / math.ceil(slots / gpus - _ROUNDING) if gpus and slots else 0.0
+
+
+def _fitting(cluster: Mapping[str, float], resources: Mapping[str, float]) -> int:
+    """How many trials a cluster holds, whatever else runs there."""
+    cpus, gpus = (cluster.get(kind, 0.0) for kind in ("CPU", "GPU"))
+    by_cpus, gpu = _whole(cpus / resources["CPU"]), resources["GPU"]
+    if not gpu:
+        return by_cpus
+    by_gpus = _whole(gpus / gpu) if gpu > 1.0 else int(gpus) * _whole(1.0 / gpu)
+    return min(by_cpus, by_gpus)
+
+
+def _whole(quotient: float) -> int:
+    return int(quotient + _ROUNDING)

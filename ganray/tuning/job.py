@@ -3,6 +3,7 @@
 It takes no argument. What to do stands in the file that the client put into the job's folder.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -140,8 +141,10 @@ def _in_short(error: Exception) -> str:
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"{redact(line)}\n")
-    sys.stderr.flush()
+    """Write to the driver's log; a full disk must not end the sweep."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{redact(line)}\n")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pyarrow.fs
 from ganray.errors import ResourceError
 from ganray.secrets import redact
 from ganray.spec.models import Storage, SweepSpec
+from ganray.spec.names import JOURNALS
 
 DEFAULT_RESULTS = "~/ray_results"
 # of a trial, in its folder
@@ -88,7 +89,7 @@ def study_location(sweep: Located) -> str:
     if _is_url(place):
         return place
     path = Path(place).expanduser().absolute()
-    return str(path if path.suffix in (".journal", ".log") else path / f"{sweep.name}.journal")
+    return str(path if path.suffix in JOURNALS else path / f"{sweep.name}.journal")
 
 
 def write_file(folder: str, name: str, content: bytes) -> str:

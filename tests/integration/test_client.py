@@ -186,15 +186,20 @@ def test_code_of_the_user_goes_with_the_sweep(
 def test_client_of_another_version_is_told_by_status(
     reached: RealCluster, ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = sweeps.describe_versions()
-    monkeypatch.setattr(sweeps, "describe_versions", lambda: {**here, "ganray": "0.0.9"})
-    ganray("submit", write_sweep(reached, "older"))
+    here, file = sweeps.describe_versions(), write_sweep(reached, "older", trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps, "describe_versions", lambda: {**here, "ganray": "0.0.9"})
+        ganray("submit", file)
     status = until("older", lambda found: found.has_ended)
     assert status.state == "failed"
     assert status.message == (
         f"versions do not agree: ganray 0.0.9 at the client, {here['ganray']} on the cluster; "
         "install the same on both"
     )
+    # nothing had begun, so it is simply repeated
+    assert ganray("submit", file) == (0, "older\n", "")
+    status = until("older", lambda found: found.has_ended)
+    assert (status.state, status.attempt) == ("finished", 2)
 
 
 def test_two_submissions_at_once_make_one_sweep(reached: RealCluster) -> None:
@@ -208,7 +213,7 @@ def test_two_submissions_at_once_make_one_sweep(reached: RealCluster) -> None:
     for thread in both:
         thread.join()
     assert [each.name for each in found] == ["twice", "twice"]
-    jobs = SweepClient()._api.get("/api/jobs/")
+    jobs = SweepClient()._api.get("/api/jobs/", list)
     assert sum("ganray-twice" in (job["submission_id"] or "") for job in jobs) == 1
     assert until("twice", lambda status: status.has_ended).state == "finished"
 
@@ -223,7 +228,7 @@ BAD: dict[str, tuple[list[str], dict[str, str], int, str]] = {
         1,
         "cannot be reached: Connection refused",
     ),
-    "no such host": (["list", "--address", "http://nowhere.invalid"], {}, 1, "cannot be reached"),
+    "no such host": (["list", "--address", "https://nowhere.invalid"], {}, 1, "cannot be reached"),
     "address that is none": (["list", "--address", "ray://head:10001"], {}, 2, "must start with"),
     "address of something else": (
         ["list", "--address", "http://127.0.0.1:{port}"],

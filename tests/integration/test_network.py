@@ -245,7 +245,7 @@ def tell(cluster: RealCluster, proxy: Proxy) -> Story:
 
     proxy.plan = rough(chance)
     story.submissions = [far.submit(story.spec) for _ in range(2)]
-    found = near._api.get("/api/jobs/")
+    found = near._api.get("/api/jobs/", list)
     story.jobs = [j["submission_id"] for j in found if "dropped" in (j["submission_id"] or "")]
 
     proxy.plan = lambda number: Cut()

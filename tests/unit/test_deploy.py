@@ -61,6 +61,22 @@ def test_passwords_are_made_once_and_never_twice_the_same(tmp_path: Path) -> Non
     assert mine["MLFLOW_TRACKING_PASSWORD"] != other["MLFLOW_TRACKING_PASSWORD"]
 
 
+def test_making_that_is_cut_short_leaves_nothing_that_counts_as_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(file: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)  # when it is written, and may not be on the disk
+        with pytest.raises(KeyboardInterrupt):
+            write_secrets(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert write_secrets(tmp_path) == [tmp_path / ENVIRONMENT, tmp_path / AUTHENTICATION]
+    assert environment(tmp_path)["MLFLOW_TRACKING_PASSWORD"]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / AUTHENTICATION, tmp_path / ENVIRONMENT]
+
+
 def test_program_writes_under_the_home_folder_and_prints_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from ganray.secrets import (
     HIDDEN,
     RedactingFilter,
-    has_password,
+    has_secret,
     redact,
     redacted_errors,
     redacted_log,
@@ -22,6 +23,7 @@ NAMES = [
     *["RAY_AUTH_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD"],
     *["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OPENAI_API_KEY", "HF_TOKEN"],
     *["MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY", "my_service_password"],
+    *["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING"],
 ]
 
 
@@ -43,6 +45,9 @@ def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("s3://k:s@a/b and s3://c/d", "s3://***@a/b and s3://c/d"),
         ("db://h/x?password=abc&sslmode=on", "db://h/x?password=***&sslmode=on"),
         ("s3://b/x?X-Amz-Signature=abc", "s3://b/x?X-Amz-Signature=***"),
+        ("abfss://a.dfs/x?sv=2020&sig=a%3D&st=1", "abfss://a.dfs/x?sv=2020&sig=***&st=1"),
+        ("abfss://a.dfs/x?account_key=abc", "abfss://a.dfs/x?account_key=***"),
+        ("AccountName=me;AccountKey=abc==;Suffix=x", "AccountName=me;AccountKey=***;Suffix=x"),
         ("host=h password='a b' user=u", "host=h password=*** user=u"),
         ("connect(host='h', password='a b')", "connect(host='h', password=***)"),
         ('{"password": "a b", "user": "u"}', '{"password": "***", "user": "u"}'),
@@ -61,6 +66,7 @@ def test_passwords_are_hidden_and_the_rest_is_left(text: str, clean: str) -> Non
         *["http://host:5000/users/me@example.org", "sqlite:////home/me/mlflow.db", "a@b.c"],
         *["~/ray_results/ring/trials/0003/checkpoint.pt", "unexpected argument 'password'"],
         *["the tokens of a text", "distance 0.71; in doubt for 25 reports (chance 5.8 %)"],
+        *["design=8 n_sig=2", "keyboard=us, key=value"],
     ],
 )
 def test_text_without_secrets_is_left_as_it_is(text: str) -> None:
@@ -78,6 +84,35 @@ def test_value_of_a_secret_variable_is_hidden_wherever_it_stands(
 def test_value_is_hidden_as_it_stands_in_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "p@ss/word 1")
     assert redact("got p%40ss%2Fword%201.") == "got ***."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f"postgresql://me:{PLANTED}@host:5432/db"),
+        ("MLFLOW_BACKEND_STORE_URI", f"mysql://me:{PLANTED}@host/db?ssl=1"),
+        ("REPOSITORY", f"https://{PLANTED}@host/me/code"),
+        ("REPOSITORY", f"https://{PLANTED}:@host/me/code"),
+        ("STORE", f"AccountName=me;AccountKey={PLANTED};EndpointSuffix=core.windows.net"),
+        ("LINK", f"https://a.blob.core.windows.net/c/x?sv=2020&sig={PLANTED}"),
+        ("SETTINGS", f'{{"user": "me", "password": "{PLANTED}"}}'),
+    ],
+)
+def test_secret_within_a_variable_is_hidden_by_itself_and_the_rest_is_left(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert PLANTED not in redact(f"cannot use {PLANTED}")
+    kept = "host, me, 5432, core.windows.net and db"
+    assert redact(kept) == kept
+
+
+def test_secret_within_a_url_is_hidden_as_it_is_and_as_it_stands_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:p%40ss%2Fword@host/db")
+    monkeypatch.setenv("OTHER_URL", "postgresql://me:p4ss/word@host/db")
+    assert redact("no p@ss/word, p%40ss%2Fword or p4ss/word") == "no ***, *** or ***"
 
 
 @pytest.mark.parametrize(
@@ -142,11 +177,17 @@ def test_any_text_is_redacted_once(text: str, url: str) -> None:
     assert redact(once) == once
 
 
+@pytest.mark.timeout(60)  # where each URL is read to the end of the text it takes minutes
+def test_time_that_a_text_takes_is_in_proportion_to_its_length() -> None:
+    text = "https://a" * 50_000
+    assert redact(text) == text
+
+
 @given(password=VALUES)
 def test_password_of_a_url_is_found_and_hidden(password: str) -> None:
     assume("@" not in password and not password[0].isdigit())  # as 5432/db@ is a port and a path
     url = f"postgresql://me:{password}@host/db"
-    assert has_password(url)
+    assert has_secret(url)
     assert redact(url) == "postgresql://***@host/db"
 
 
@@ -165,10 +206,19 @@ def test_password_of_a_url_is_found_and_hidden(password: str) -> None:
         ("postgresql://host/db?user=me&password=secret", True),
         ("s3://key:secret@bucket/x", True),
         ("http://[::1:secret@host", True),
+        ("https://just-a-token@host/x", True),
+        ("http://just-a-token:@host/x", True),
+        ("HTTP://me@host:5000", True),
+        ("http://host:5000/users/me@example.org", False),
+        ("http://host/?user=me@example.org", False),
+        ("abfss://container@account.dfs.core.windows.net/x", False),
+        ("abfss://container@account.dfs.core.windows.net/x?sv=2020&sig=abc", True),
+        ("abfss://account.dfs.core.windows.net/x?account_key=abc", True),
+        ("abfss://account.dfs.core.windows.net/x?AccountKey=abc", True),
     ],
 )
-def test_url_with_a_password_is_told_from_one_without(url: str, expected: bool) -> None:
-    assert has_password(url) is expected
+def test_url_with_a_secret_is_told_from_one_without(url: str, expected: bool) -> None:
+    assert has_secret(url) is expected
 
 
 # --- logs and errors ------------------------------------------------------------------------------
@@ -197,6 +247,40 @@ def test_traceback_of_a_log_record_is_redacted() -> None:
     told = logging.Formatter().format(one)
     assert "ValueError: http://***@host" in told
     assert "me:secret@" not in told.replace('raise ValueError("http://me:secret@host")', "")
+
+
+def test_stack_of_a_log_record_is_redacted() -> None:
+    one = record("here")
+    one.stack_info = 'Stack (most recent call last):\n  open("http://me:secret@host")'
+    RedactingFilter().filter(one)
+    assert "me:secret@" not in logging.Formatter().format(one)
+    assert "http://***@host" in logging.Formatter().format(one)
+
+
+class Unspeakable:
+    """What cannot be told of, in any way."""
+
+    def __str__(self) -> str:
+        raise OSError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("message", "details", "told"),
+    [
+        ("%d at http://me:secret@host", ("three",), "%d at http://***@host"),
+        ("one", ("too many",), "one"),
+        ("%s", (Unspeakable(),), "%s"),
+        (Unspeakable(), (), "a Unspeakable"),
+    ],
+)
+def test_message_that_its_details_do_not_fit_is_logged_as_written_and_fails_nobody(
+    message: Any, details: tuple[object, ...], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = redacted_log("tests.redacted")
+    log.warning(message, *details)
+    assert caplog.messages == [told]
 
 
 def test_logger_redacts_for_whoever_handles_its_records(caplog: pytest.LogCaptureFixture) -> None:

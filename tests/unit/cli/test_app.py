@@ -66,7 +66,7 @@ OPTIONS = {
     "submit": [
         *["--address", "--name", "--trials", "--seed", "--no-prune", "--set", "--tracking-uri"],
         *["--storage", "--code", "--dry-run", "--insecure", "--wait-pending"],
-        *["--kuberay", "--image", "--gpus", "--secret"],
+        *["--kuberay", "--image", "--gpus", "--secret", "--service-account"],
     ],
     "list": ["--address", "--tracking-uri", "--json"],
     "status": ["--address", "--tracking-uri", "--json"],
@@ -106,6 +106,22 @@ def test_every_command_tells_its_options(command: str, ganray: Program) -> None:
     assert answer.code == 0
     missing = [option for option in OPTIONS[command] if option not in answer.out]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("list", "$RAY_ADDRESS"),
+        ("run", "$MLFLOW_TRACKING_URI"),
+        ("run", "~/ray_results"),
+        ("replay", "all built-in ones"),
+        ("sample", "all in turn"),
+    ],
+)
+def test_help_tells_what_an_option_is_where_it_is_not_given(
+    command: str, default: str, ganray: Program
+) -> None:
+    assert default in ganray(command, "--help").out
 
 
 def test_program_without_a_command_shows_its_help(ganray: Program) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from ganray.cli import local
 from ganray.cli.standing import print_status, print_sweeps
-from ganray.client import address, sweeps
+from ganray.client import sweeps
 from ganray.client.request import ENTRYPOINT, ENV_VARS
 from ganray.client.status import SweepStatus
 from ganray.client.sweeps import SweepClient
@@ -77,9 +76,7 @@ def nowhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     usual = f"http://127.0.0.1:{free_ports(1)[0]}"
-    for module in (address, sweeps, local):
-        monkeypatch.setattr(module, "DEFAULT_ADDRESS", usual, raising=False)
-    monkeypatch.setattr("ganray.cli.standing.DEFAULT_ADDRESS", usual)
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", usual)
 
 
 def tell(cluster: FakeCluster, **changes: Any) -> None:
@@ -124,6 +121,7 @@ def test_dry_run_for_kuberay_is_a_manifest_with_the_same_files(
     cluster: FakeCluster, ganray: Program
 ) -> None:
     options = ["--dry-run", "--kuberay", "--image", "me/ganray:1", "--gpus", "3"]
+    options += ["--service-account", "reads-s3", "--secret", "mine"]
     answer = ganray("submit", "s.yaml", *options, "--set", "budget.hours=2")
     config, job = json.loads(answer.out)["items"]
     spec = load_sweep("s.yaml", ["budget.hours=2"])
@@ -134,6 +132,9 @@ def test_dry_run_for_kuberay_is_a_manifest_with_the_same_files(
     assert json.loads(job["spec"]["runtimeEnvYAML"]) == {"env_vars": ENV_VARS}
     (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     assert workers["replicas"] == 3
+    assert workers["template"]["spec"]["serviceAccountName"] == "reads-s3"
+    assert '"secretRef": {\n' in answer.out
+    assert '"name": "mine"' in answer.out
     assert cluster.requests == []
 
 
@@ -224,6 +225,49 @@ def test_passwords_of_the_command_line_are_refused_before_anything_repeats_them(
         assert "holds a password" in answer.err
         assert "hunter22" not in answer.err
     assert cluster.jobs == {}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *["list", "status small", "logs small", "stop small", "submit s.yaml"],
+        "resume small --trials 9",
+    ],
+)
+def test_every_command_says_where_others_can_read_the_token_on_its_way(
+    cluster: FakeCluster, ganray: Program, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster)
+    cluster.end("SUCCEEDED")
+    monkeypatch.setattr(SweepClient, "is_overheard", True)
+    answer = ganray(*command.split())
+    assert answer.code == 0
+    assert f"note: the token goes to {cluster.address} in plain text; use https" in answer.err
+
+
+def test_nothing_is_said_of_a_token_that_is_not_sent(
+    cluster: FakeCluster, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SweepClient, "is_overheard", True)
+    assert ganray("submit", "s.yaml", "--dry-run").err == ""
+
+
+def test_cluster_at_the_usual_address_gets_no_token_that_nobody_gave_it(
+    cluster: FakeCluster, ganray: Program, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.token = "right"
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", recorded)
+    answer = ganray("status", "recorded")
+    assert (answer.code, answer.out.partition(":")[0]) == (0, "recorded")  # by the store
+    assert f"note: the cluster at {cluster.address} asks for a token" in answer.err
+    assert "name the cluster with --address or RAY_ADDRESS" in answer.err
+    assert not any("Authorization" in headers for headers in cluster.headers)
+    assert ganray("status", "recorded", "--address", cluster.address).code == 2  # no such sweep
+    assert cluster.headers[-1]["Authorization"] == "Bearer right"
 
 
 # --- without a cluster ----------------------------------------------------------------------------

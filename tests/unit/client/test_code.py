@@ -1,5 +1,6 @@
 """Which files of a user's folder go with a sweep."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,24 @@ def test_link_to_outside_is_refused(folder: Path) -> None:
 def test_link_inside_is_followed(folder: Path) -> None:
     (folder / "same.py").symlink_to("nets.py")
     assert read_code(folder)["same.py"] == b"# nets.py"
+
+
+def test_link_to_a_folder_is_refused_not_left_out(folder: Path) -> None:
+    (folder / "same").symlink_to("deep")
+    with pytest.raises(SpecError, match="same is no file"):
+        read_code(folder)
+
+
+@pytest.mark.parametrize("function", ["io.open", "os.scandir"])  # of a file, of a folder
+def test_what_cannot_be_read_is_told_not_left_out(
+    folder: Path, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(function, refuse)
+    with pytest.raises(SpecError, match=r"--code .*mine.* cannot be read: Permission denied"):
+        read_code(folder)
 
 
 def test_name_of_our_own_files_is_refused(folder: Path) -> None:

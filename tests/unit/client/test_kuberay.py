@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 from ruamel.yaml import YAML
 
-from ganray.client.kuberay import FOLDER, kubernetes_name, rayjob_manifest
+from ganray.client.kuberay import FOLDER, Pods, kubernetes_name, rayjob_manifest
 from ganray.client.request import ENTRYPOINT
 
 SCHEMA = json.loads((Path(__file__).parent / "rayjob.schema.json").read_text())
@@ -25,7 +26,11 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", fullmatch=True)
 def manifest(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The ConfigMap and the RayJob."""
     plain: dict[str, Any] = {"image": "somebody/ganray:1", "gpus": 3, "secret": "ganray"}
-    found = rayjob_manifest("Ring_8", FILES, **{**plain, **changes})
+    given = {**plain, **changes}
+    pods = Pods(
+        **{field.name: given.pop(field.name) for field in fields(Pods) if field.name in given}
+    )
+    found = rayjob_manifest("Ring_8", FILES, pods, **given)
     assert (found["apiVersion"], found["kind"], len(found["items"])) == ("v1", "List", 2)
     return found["items"][0], found["items"][1]
 

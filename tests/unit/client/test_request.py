@@ -16,7 +16,7 @@ from ganray.client.request import (
     ENTRYPOINT,
     NAME,
     JobRequest,
-    refuse_passwords,
+    refuse_secrets,
     resume_request,
     start_request,
 )
@@ -151,11 +151,16 @@ def test_places_that_last_are_taken(parts: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["tracking.uri=http://me:hunter22@host", "storage.study=postgresql://u:hunter22@db/x"],
+    [
+        "tracking.uri=http://me:hunter22@host",
+        'tracking.uri="https://hunter22@host"',
+        "storage.study=postgresql://u:hunter22@db/x",
+        "storage.results=abfss://c@a.dfs.core.windows.net/x?sv=2020&sig=hunter22",
+    ],
 )
-def test_password_is_refused_and_not_repeated(text: str) -> None:
+def test_secret_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(SpecError, match="holds a password") as error:
-        refuse_passwords([text])
+        refuse_secrets([text])
     assert "hunter22" not in str(error.value)
     assert "PGPASSWORD" in str(error.value)
 

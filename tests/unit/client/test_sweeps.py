@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ganray.client import follow
+from ganray.client import follow, sweeps
 from ganray.client.sweeps import Submission, SweepClient
 from ganray.errors import (
     AddressError,
@@ -107,6 +107,46 @@ def test_attempt_that_failed_before_the_sweep_began_is_repeated(
     assert set(cluster.jobs) == {"ganray-small-1", "ganray-small-2"}
 
 
+@pytest.mark.parametrize("trials", [4, 5], ids=["same file", "other file"])
+@pytest.mark.parametrize("loss", ["node", "content"])
+def test_what_an_attempt_came_to_is_not_guessed_where_it_cannot_be_read(
+    client: SweepClient, cluster: FakeCluster, loss: str, trials: int
+) -> None:
+    client.submit(small_spec(ROOT))
+    tell(cluster)
+    if loss == "content":
+        cluster.files[FILE] = cluster.files[FILE][:20]
+    cluster.node_gone = loss == "node"
+    cluster.end("FAILED")
+    with pytest.raises(
+        ClusterError, match=r"has failed, and what .* cannot be read now; try again"
+    ):
+        client.submit(small_spec(ROOT, search={"trials": trials}))
+    assert set(cluster.jobs) == {"ganray-small-1"}
+
+
+def test_running_sweep_is_told_to_run_though_nothing_of_it_can_be_read(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.node_gone = True
+    assert client.submit(small_spec(ROOT)) == Submission("small", "running", is_new=False)
+
+
+def test_attempt_that_never_started_hides_no_earlier_one_that_began(
+    client: SweepClient, cluster: FakeCluster
+) -> None:
+    client.submit(small_spec(ROOT))
+    tell(cluster)
+    cluster.end("FAILED")
+    cluster.starts_as = "PENDING"
+    client.resume("small", wait_pending=0)
+    cluster.end("FAILED", "the environment cannot be set up")
+    with pytest.raises(NameTakenError, match="continue it with: ganray resume small"):
+        client.submit(small_spec(ROOT))
+    assert set(cluster.jobs) == {"ganray-small-1", "ganray-small-2"}
+
+
 def test_two_at_once_make_one_sweep(client: SweepClient, cluster: FakeCluster) -> None:
     spec, results = small_spec(ROOT), []
     submitting = [
@@ -124,7 +164,7 @@ def test_slower_of_two_with_different_files_is_refused(
     client: SweepClient, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.submit(small_spec(ROOT))
-    monkeypatch.setattr(client, "_newest", lambda name: None)  # it came between look and send
+    monkeypatch.setattr(client, "_attempts", dict)  # it came between look and send
     with pytest.raises(NameTakenError):
         client.submit(small_spec(ROOT, search={"trials": 5}))
 
@@ -219,6 +259,28 @@ def test_token_in_plain_text_over_a_network_is_known(
     assert SweepClient(address).is_overheard is overheard
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_token_goes_only_to_an_address_that_somebody_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "hunter22")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    if named:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    assert SweepClient().list() == []
+    assert ("Authorization" in cluster.headers[-1]) is named
+
+
+def test_cluster_that_nobody_named_and_that_asks_for_the_token_is_to_be_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.token = "right"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    with pytest.raises(TokenError, match=r"name the cluster with --address or RAY_ADDRESS"):
+        SweepClient().submit(small_spec(ROOT))
+
+
 # --- asking ---------------------------------------------------------------------------------------
 
 
@@ -260,14 +322,23 @@ def test_other_program_there_is_told(client: SweepClient, cluster: FakeCluster) 
         other.list()
 
 
-def test_what_speaks_no_http_is_told_at_once(client: SweepClient) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSH-2.0-OpenSSH\r\n",
+        'HTTP/1.1 404 Not Found\r\nContent-Length: 22\r\n\r\n{"detail":"Not Found"}',
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["no HTTP", "another program", "another value"],
+)
+def test_what_is_no_dashboard_is_told_at_once(client: SweepClient, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = SweepClient(f"http://127.0.0.1:{server.getsockname()[1]}")
 
         def answer() -> None:
             connection = server.accept()[0]
             connection.recv(1_000)
-            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            connection.sendall(said.encode())
             connection.close()
 
         thread = threading.Thread(target=answer)
@@ -430,6 +501,25 @@ def test_resumed_sweep_is_the_next_attempt_and_knows_where_its_study_is(
     assert job.place.model_dump() == places
     # and the sweep is still the one that was submitted
     assert not client.submit(small_spec(ROOT, storage=places)).is_new
+
+
+@pytest.mark.parametrize("settings", [["search.trials=9"], ["search.trials=8"], []])
+def test_slower_of_two_resumes_is_told_if_its_settings_are_not_those_that_run(
+    client: SweepClient,
+    cluster: FakeCluster,
+    settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.end("STOPPED")
+    before = client._attempts()
+    client.resume("small", settings=["search.trials=9"])
+    monkeypatch.setattr(client, "_attempts", lambda: before)  # it came between look and send
+    if settings == ["search.trials=9"]:
+        assert client.resume("small", settings=settings).state == "running"
+    else:
+        with pytest.raises(SweepRunningError, match="at the same moment with other settings"):
+            client.resume("small", settings=settings)
 
 
 def test_running_sweep_is_not_resumed(client: SweepClient) -> None:

@@ -91,6 +91,22 @@ def test_sweep_of_many_trials_is_read_page_by_page(
     assert [trial.number for trial in fetch_sweep("recorded", recorded).trials] == [0, 1, 2, 3, 4]
 
 
+def test_sweep_is_found_among_many_experiments_of_others(
+    recorded: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(recorded.removeprefix("sqlite:///"), here / "copy.db")
+    uri = f"sqlite:///{here / 'copy.db'}"
+    for name in ("theirs", "others", "more"):  # the latest come first
+        MlflowClient(uri).create_experiment(name)
+    search = MlflowClient.search_experiments
+
+    def two_at_a_time(client: MlflowClient, **options: Any) -> PagedList[Any]:
+        return search(client, **{**options, "max_results": 2})
+
+    monkeypatch.setattr(MlflowClient, "search_experiments", two_at_a_time)
+    assert len(fetch_sweep("recorded", uri).trials) == 5
+
+
 def test_reading_a_page_leaves_the_garbage_collector_as_it_was() -> None:
     collecting: list[bool] = []
 

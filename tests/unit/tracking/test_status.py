@@ -238,6 +238,14 @@ def test_disk_that_is_full_does_not_end_the_sweep(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_disk_that_can_neither_be_written_nor_tidied_does_not_end_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    recorder = StatusRecorder(tmp_path / "file" / "ganray-ring.json")
+    recorder.start_sweep(sweep_record())
+    recorder.end_sweep({}, cancelled=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_reader_never_sees_half_a_file(recorder: StatusRecorder, path: Path, clock: Clock) -> None:
     recorder.start_sweep(sweep_record(trials=10_000))
     done = threading.Event()

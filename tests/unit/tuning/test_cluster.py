@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def room(folder: Path, concurrency: Any = "auto", **resources: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("gpus", "cpu", "gpu", "takes"),
-    [(0, 1, "auto", 0.0), (4, 1, "auto", 0.5), (4, 4, "auto", 1.0), (4, 1, 2, 2.0)],
+    [
+        *[(0, 1, "auto", 0.0), (4, 1, "auto", 0.5), (4, 4, "auto", 1.0), (4, 1, 2, 2.0)],
+        (3, 1, "auto", 1 / 3),  # three each, for eight CPUs: no trial has parts of two GPUs
+        (1, 3, "auto", 0.5),  # there are CPUs for two
+    ],
 )
 def test_share_of_a_gpu(gpus: int, cpu: int, gpu: Any, takes: float, tmp_path: Path, has) -> None:
     has["GPU"] = float(gpus)
@@ -72,6 +77,20 @@ def test_as_many_trials_as_fit_while_nodes_come_and_go(tmp_path: Path, has) -> N
     assert fitting() == 1  # nodes will come back
 
 
+@pytest.mark.parametrize("cpus", range(1, 129))
+def test_every_cpu_has_a_trial_on_the_gpu(cpus: int, tmp_path: Path, has) -> None:
+    has |= {"CPU": float(cpus), "GPU": 1.0}
+    assert room(tmp_path)() == cpus
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fit"), [(0.4, 8), (1 / 93, 372), (1, 4), (2, 2), (3, 1), (0, 999)]
+)
+def test_as_many_trials_as_the_gpus_hold(gpu: float, fit: int, tmp_path: Path, has) -> None:
+    has |= {"CPU": 999.0, "GPU": 4.0}
+    assert room(tmp_path, gpu=gpu)() == fit
+
+
 def test_given_concurrency_is_asked_for_whatever_there_is(tmp_path: Path, has) -> None:
     assert room(tmp_path, 100)() == 100
 
@@ -89,6 +108,29 @@ def test_sweep_takes_no_more_gpus_than_it_may(tmp_path: Path, has) -> None:
 def test_limit_is_checked_in_the_file() -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         Resources(max_gpus=0)
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("http://127.0.0.1:8265", None),  # for `ganray submit`: no driver can connect there
+        ("https://ray.example.com", None),
+        ("auto", "auto"),
+        ("10.0.0.1:6379", "10.0.0.1:6379"),
+        ("", ""),
+    ],
+)
+def test_address_of_a_dashboard_is_none_of_a_cluster_to_be_part_of(
+    address: str, seen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str | None] = []
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", lambda **_: found.append(os.getenv("RAY_ADDRESS")))
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    with cluster.joined():
+        assert os.environ["RAY_ADDRESS"] == address  # for clients in the same program
+    assert found == [seen]
 
 
 @pytest.mark.parametrize("failures", [0, 2, 3])

@@ -1,6 +1,9 @@
 """What a cluster runs for a submitted sweep: versions, recorders, exit codes."""
 
+import errno
+import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +91,26 @@ def test_job_runs_the_sweep_that_was_asked_for(
     assert (status["state"], status["attempt"]) == ("finished", 1)
     assert status["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     assert "done: 1 completed" in capsys.readouterr().err
+
+
+class FullDisk(io.StringIO):
+    """A log on a disk without room for another line."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_log_on_a_full_disk_does_not_end_the_sweep(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(recorders: Sequence[Recorder]) -> SweepResult:
+        recorders[2].start_sweep(sweep_record(name="small"))
+        return result(reason="6 trials crashed")
+
+    runs(monkeypatch, work)
+    ask(small_spec(tmp_path), versions={**describe_versions(), "torch": "1.0"})
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    assert job.main() == 1
 
 
 @pytest.mark.parametrize(
