@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.campaign import MARK
 
-pytestmark = [pytest.mark.slow, pytest.mark.proof]
+pytestmark = pytest.mark.slow
 
 CHAOS = [sys.executable, "-m", "tests.chaos"]
 ROOT = Path(__file__).parents[2]
