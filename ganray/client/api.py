@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ganray.client.address import Address
+from ganray.client.text import plain
 from ganray.errors import ClusterError, TokenError
 
 TIMEOUT_SECONDS = 20.0  # for each step of one request
@@ -47,7 +48,7 @@ class Reply:
     @property
     def text(self) -> str:
         """The body, as the end of it that tells most: the last line."""
-        lines = self.body.decode("utf-8", "replace").strip().splitlines()
+        lines = plain(self.body.decode("utf-8", "replace")).strip().splitlines()
         return lines[-1] if lines else ""
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ganray.client.jobs import Job
+from ganray.client.text import plain
 
 State = Literal["pending", "running", "finished", "stopped", "failed"]
 ENDED: frozenset[State] = frozenset({"finished", "stopped", "failed"})
@@ -69,6 +70,11 @@ class Told:
         """Whether there is a study, so that the sweep can be resumed."""
         return bool(self.content)
 
+    @property
+    def message(self) -> str:
+        """Why the sweep ended early, if the driver came to say so."""
+        return plain(self.content.get("message") or "")
+
     def is_of(self, job: Job) -> bool:
         """Whether this attempt wrote it: an earlier one's numbers are the last known ones."""
         return self.content.get("attempt") == job.attempt
@@ -112,13 +118,13 @@ def _state(job: Job, told: Told) -> tuple[State, str]:
     if state != "failed":
         return state, ""
     if told.is_of(job) and told.content.get("state") in ("stopped", "failed"):
-        return told.content["state"], told.content.get("message") or last_words(job.message)
+        return told.content["state"], told.message or last_words(job.message)
     return state, last_words(job.message)
 
 
 def last_words(message: str) -> str:
     """Why a job failed: its driver's own words, else the last line that Ray kept of its log."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    lines = [line.strip() for line in plain(message).splitlines() if line.strip()]
     own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
     if own:
         return "\n".join(own)

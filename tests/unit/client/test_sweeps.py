@@ -411,6 +411,14 @@ def test_sweep_whose_hours_are_over_is_stopped_not_failed(
     assert (status.state, status.message) == ("stopped", "the sweep's hours are over")
 
 
+def test_words_of_others_tell_a_terminal_nothing(client: SweepClient, cluster: FakeCluster) -> None:
+    client.submit(small_spec(ROOT))
+    cluster.end("FAILED", "… exit code 1, …:\n\x1b[36m(pid=1)\x1b[0m no\tmemory\x1b]0;mine\x07\r\n")
+    assert client.status("small").message.endswith("its log ends with: (pid=1) no\tmemory]0;mine")
+    tell(cluster, state="failed", message="\x1b[2Jall crashed")
+    assert client.status("small").message == "all crashed"
+
+
 def test_drivers_own_words_tell_why_it_failed(client: SweepClient, cluster: FakeCluster) -> None:
     client.submit(small_spec(ROOT))
     cluster.end("FAILED", "… exit code 2, …:\nnote: x\nganray: versions do not agree: ray 1\n")
