@@ -14,7 +14,7 @@ from ganray.summary import best_trial, history, summarize
 from ganray.tracking import schema
 from ganray.tracking.store import tracking_uri
 from ganray.trial import COUNTERS, SIGNALS, Outcome
-from ganray.tuning.places import list_files, trial_location
+from ganray.tuning.places import list_files, samples_name, trial_location
 from ganray.tuning.study import RecordedTrial, SweepStudy
 
 # what a clock says, not the training
@@ -127,8 +127,9 @@ def _of_run(client: MlflowClient, run: Run, trial: RecordedTrial, files: str) ->
     pictures = Counter(
         int(file.path.split("+")[2]) for file in client.list_artifacts(run.info.run_id, "images")
     )
-    drawn = [name for name in list_files(files) if name.startswith("samples-")]
-    wanted = {int(name.removeprefix("samples-").removesuffix(".png")): 2 for name in drawn}
+    # of a report that the driver never heard, the picture may lie there: it is told when it is
+    left = list_files(files)
+    wanted = {s.update: 2 for s, _, _ in trial.reports if samples_name(s.update) in left}
     if pictures != wanted:  # MLflow has a PNG and a WebP of each
         yield f"trial {number}: pictures by update {dict(pictures)}, drawn {wanted}"
 

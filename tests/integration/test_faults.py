@@ -92,6 +92,12 @@ def test_sweep_killed_again_and_again_goes_on(sweep: Sweep, peaceful: Expected) 
 # --- sweeps that are stopped ----------------------------------------------------------------------
 
 
+def has_begun(sweep: Sweep) -> bool:
+    """Whether its driver is one: before that, Ctrl-C leaves nothing to be recorded."""
+    journal = sweep.folder / "results/fault/study.journal"
+    return journal.exists() and '"attempts"' in journal.read_text()
+
+
 @pytest.mark.parametrize(
     ("number", "reports"),
     [(signal.SIGINT, 0), (signal.SIGTERM, 12), (signal.SIGINT, 3 * REPORTS + 5)],
@@ -104,7 +110,7 @@ def test_stopped_sweep_is_recorded_within_half_a_minute_and_goes_on(
     if reports:
         driver.wait_for_reports(reports)
     else:
-        driver.wait_until(lambda: (sweep.folder / "results/fault/study.journal").exists())
+        driver.wait_until(lambda: has_begun(sweep))
     assert driver.interrupt(number) < 30.0
     assert driver.process.returncode == 1
     frame = summarize("fault", sweep.spec.tracking.uri)
