@@ -186,8 +186,10 @@ class _Sweep:
         try:
             # Tune takes the first signal, this the next, or one between two phases
             with contextlib.suppress(KeyboardInterrupt), self._interrupts.caught():
-                begin()
+                with self._interrupts.held():  # who hears of its beginning hears of its end
+                    begin()
                 self._is_told = True
+                self._interrupts.check()
                 self._run_phases()
                 interrupted = False
         finally:

@@ -22,6 +22,7 @@ class Interrupts:
         self._hurry = hurry
         self._happened = False
         self._tune_runs = False
+        self._waits = False
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
@@ -37,9 +38,18 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came that Tune has taken, perhaps at its very end."""
+        """Raise KeyboardInterrupt if a signal waits, or came when Tune was at its end."""
         if self._happened:
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it the first signal waits for `check`; the second is a KeyboardInterrupt."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
 
     @contextlib.contextmanager
     def by_tune(self) -> Iterator[None]:
@@ -56,6 +66,8 @@ class Interrupts:
         first, self._happened = not self._happened, True
         if first:
             self._hurry()
+        if first and self._waits:
+            return
         # before Tune is up, its signal would kill this process
         if first and self._tune_runs and signal.getsignal(_TUNE) is not signal.SIG_DFL:
             os.kill(os.getpid(), _TUNE)

@@ -1,6 +1,7 @@
 """What follows what in a sweep; the running of trials, which needs Ray, is left out."""
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -318,10 +319,24 @@ def test_confirmation_goes_on_by_what_was_changed_with_its_crashes_and_its_ends(
 def test_signal_at_the_very_end_of_the_search_is_heard_before_the_confirmation(
     tmp_path: Path, play
 ) -> None:
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    def complete(study: SweepStudy, limits: SweepLimits) -> None:
+        ending(Outcome.COMPLETED)(study, limits)
         monkeypatch.setattr(driver.Interrupts, "check", lambda self: interrupted(None, None))
-        result, memory = play(confirming(tmp_path), ending(Outcome.COMPLETED))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        result, memory = play(confirming(tmp_path), complete)
     assert (result.cancelled, memory.confirming) == (True, None)
+
+
+def test_signal_while_a_sweep_begins_ends_it_in_order(tmp_path: Path, play) -> None:
+    def told(self: MemoryRecorder, sweep: Any) -> None:
+        self.sweep = sweep
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(MemoryRecorder, "start_sweep", told)
+        result, memory = play(confirming(tmp_path))
+    assert (result.cancelled, memory.cancelled, result.outcomes) == (True, True, {})
 
 
 def test_hours_between_a_kill_and_a_start_that_failed_do_not_count(

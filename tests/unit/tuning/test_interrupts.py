@@ -54,6 +54,19 @@ def test_tune_takes_the_first_signal_and_not_the_second(number: signal.Signals) 
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
+def test_signal_that_is_held_waits_and_the_second_does_not() -> None:
+    hurried: list[bool] = []
+    interrupts = Interrupts(lambda: hurried.append(True))
+    with interrupts.caught():
+        with interrupts.held():
+            send(signal.SIGINT)
+            assert hurried == [True]
+            with pytest.raises(KeyboardInterrupt):
+                send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+
+
 def test_signal_that_tune_took_too_late_ends_the_sweep_before_its_next_phase() -> None:
     interrupts = Interrupts(lambda: None)
     interrupts.check()
