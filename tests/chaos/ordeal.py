@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import psutil
 
 from ganray.errors import GanrayError
+from ganray.tuning.lease import holder
+from ganray.tuning.study import SweepStudy
 from tests.agreement import ended_launches
 from tests.chaos.grounds import Ground, Outage
 from tests.faults import Driver, Sweep, trial_processes
@@ -122,6 +124,13 @@ class Ordeal:
         self.starts += 1
         self._tell("resumed" if command else "started")
 
+    def _drives(self) -> bool:
+        """Whether the driver has the sweep's lease, from when on it waits for its study."""
+        with suppress(GanrayError):
+            found = holder(SweepStudy.load(self.sweep.spec).record)
+            return found is not None and found.pid == self._driver.process.pid
+        return False
+
     def _has_study(self) -> bool:
         try:
             self.before |= ended_launches(self.sweep.spec)
@@ -175,6 +184,8 @@ class Ordeal:
         if outage.is_on:
             return None
         seconds = self.chance.uniform(0.0, outage.longest)
+        if outage.holds_study and not self._drives():  # who cannot open its study is refused
+            self._may_fail = True
         outage.is_on = True
         self._outages.append(outage)
         outage.begin()
