@@ -12,18 +12,21 @@ from ray.tune.schedulers import TrialScheduler
 
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import Recorder
+from ganray.tracking.schema import REAL_PICTURE
 from ganray.trial import Signals
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
     BEST_PICTURE,
     samples_name,
+    sweep_location,
     trial_location,
     write_file,
 )
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
+from ganray.tuning.sync import tell_start
 from tests.conftest import signals_at, sweep_record
 
 DIES = object()  # what a driver does at a report: nothing more, ever
@@ -68,8 +71,8 @@ def drive(
         name=spec.name, study_id=study.id, trials=study.size, updates=spec.budget.updates
     )
     study.describe(asdict(record))
-    for recorder in recorders:
-        recorder.start_sweep(record)
+    write_file(sweep_location(spec), REAL_PICTURE, picture())
+    tell_start(study, recorders)
     studies = [study]
     try:
         run_trials(study, recorders, at_report)
