@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from ray.tune.schedulers import TrialScheduler
 
+from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import Recorder
 from ganray.tracking.schema import REAL_PICTURE
@@ -68,7 +69,11 @@ def drive(
     """
     study = SweepStudy.create(spec)
     record = sweep_record(
-        name=spec.name, study_id=study.id, trials=study.size, updates=spec.budget.updates
+        name=spec.name,
+        study_id=study.id,
+        sweep_file=dump_sweep(spec),
+        trials=study.size,
+        updates=spec.budget.updates,
     )
     study.describe(asdict(record))
     write_file(sweep_location(spec), REAL_PICTURE, picture())
