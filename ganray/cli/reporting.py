@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ganray.cli.screen import tell
 from ganray.errors import OutputError
 
 # what draws is imported by those that draw: a sweep is not to wait for it, nor to fail with it
@@ -31,8 +32,7 @@ def print_report(name: str, tracking_uri: str | None, folder: Path) -> None:
     print(*paths, sep="\n")
     for finding in material.findings:
         if finding.unknown:
-            told = f"What decides {finding.question} cannot be told: {finding.unknown}"
-            Console(stderr=True).print(told, highlight=False, soft_wrap=True)
+            tell(f"What decides {finding.question} cannot be told: {finding.unknown}")
 
 
 def record_report(name: str, uri: str, console: Console) -> None:

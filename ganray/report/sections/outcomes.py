@@ -9,7 +9,7 @@ from ganray.report.blocks import Block, Drawing, Section, Table
 from ganray.report.material import Material
 from ganray.report.outcome_bars import count_endings, count_outcomes, outcome_bars
 from ganray.report.style import RUNNING
-from ganray.tracking.ledger import STOPPED
+from ganray.tracking.ledger import PRUNED
 from ganray.trial import Outcome
 
 
@@ -42,7 +42,7 @@ def _heading(counts: Mapping[str, int]) -> str:
     total, completed = sum(counts.values()), counts.get(Outcome.COMPLETED, 0)
     if completed == total:
         return f"{words.counted(total, 'trial')} had the full budget"
-    stopped = sum(counts.get(outcome, 0) for outcome in STOPPED)
+    stopped = sum(counts.get(outcome, 0) for outcome in PRUNED)
     crashed, under_way = counts.get(Outcome.CRASHED, 0), counts.get(RUNNING, 0)
     others = [
         f"{count} {what}"
