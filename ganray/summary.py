@@ -43,7 +43,11 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         UnknownSweepError: the store has no sweep of that name.
         TrackingError: the store cannot be read.
     """
-    sweep = fetch_sweep(name, tracking_uri)
+    return tabulate(fetch_sweep(name, tracking_uri))
+
+
+def tabulate(sweep: SweepRow) -> pd.DataFrame:
+    """The frame of `summarize`, of a sweep that is read already."""
     records = [_record(trial, sweep) for trial in sweep.trials]
     frame = pd.DataFrame.from_records(records, columns=_columns(sweep))
     frame = frame.astype(_dtypes(sweep))
@@ -68,7 +72,11 @@ def confirmation(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
     Raises:
         UnknownSweepError, TrackingError: as in `summarize`.
     """
-    sweep = fetch_sweep(name, tracking_uri)
+    return tabulate_confirmation(fetch_sweep(name, tracking_uri))
+
+
+def tabulate_confirmation(sweep: SweepRow) -> pd.DataFrame:
+    """The frame of `confirmation`, of a sweep that is read already."""
     found = {trial.number: trial for trial in sweep.trials}
     table = confirmed(sweep.trials, sweep.direction)
     records = [asdict(row) | _settings(found.get(row.trial), sweep) for row in table]

@@ -10,20 +10,24 @@ from typing import Any
 from PIL import Image
 from ray.tune.schedulers import TrialScheduler
 
+from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import Recorder
+from ganray.tracking.schema import REAL_PICTURE
 from ganray.trial import Signals
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
     BEST_PICTURE,
     samples_name,
+    sweep_location,
     trial_location,
     write_file,
 )
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
+from ganray.tuning.sync import tell_start
 from tests.conftest import signals_at, sweep_record
 
 DIES = object()  # what a driver does at a report: nothing more, ever
@@ -65,11 +69,15 @@ def drive(
     """
     study = SweepStudy.create(spec)
     record = sweep_record(
-        name=spec.name, study_id=study.id, trials=study.size, updates=spec.budget.updates
+        name=spec.name,
+        study_id=study.id,
+        sweep_file=dump_sweep(spec),
+        trials=study.size,
+        updates=spec.budget.updates,
     )
     study.describe(asdict(record))
-    for recorder in recorders:
-        recorder.start_sweep(record)
+    write_file(sweep_location(spec), REAL_PICTURE, picture())
+    tell_start(study, recorders)
     studies = [study]
     try:
         run_trials(study, recorders, at_report)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ CASES = {
         "import ganray.report.collapse_map, ganray.report.importance",
         ("torch", "ray", "mlflow"),
     ),
+    "the report": ("import ganray.report.files, ganray.cli.reporting", ("torch", "ray", "mlflow")),
     "the client": ("import ganray.client.sweeps, ganray.client.recorded", HEAVY),
     "reading": ("import ganray.tracking.reader", HEAVY),
     "recording": ("import ganray.tracking.mlflow_recorder", HEAVY),
@@ -74,3 +76,13 @@ def test_validating_a_file_needs_no_torch(tmp_path: Path) -> None:
         "except SystemExit as end:\n    assert end.code == 0"
     )
     assert loaded_by(code) & {"torch", "ray", "mlflow", "pandas"} == set()
+
+
+def test_files_that_are_no_code_are_shipped() -> None:
+    root = Path(__file__).parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["ganray"]
+    files = [p.relative_to(root / "ganray") for p in (root / "ganray").rglob("*") if p.is_file()]
+    others = [path for path in files if path.suffix not in (".py", ".pyc")]
+    assert len(others) >= 5
+    assert [path for path in others if not any(map(path.match, patterns))] == []

@@ -180,10 +180,10 @@ def summary(
 @app.command()
 def report(
     name: SweepName,
-    output: Annotated[Path, typer.Option(help="Folder for the figures; made if need be.")],
+    output: Annotated[Path, typer.Option(help="Folder for the page and figures; made if need be.")],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw which settings of a sweep fail and which matter, from MLflow alone."""
+    """Write a page that tells a sweep, and its figures, from MLflow alone."""
     from ganray.cli.reporting import print_report
 
     print_report(name, tracking_uri, output)

@@ -102,6 +102,9 @@ class Board:
             self.sweep = sweep
             self._started = self._clock()
 
+    def real_picture(self, load: Callable[[], bytes]) -> None:
+        """See `Recorder`."""
+
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
         with self.lock:

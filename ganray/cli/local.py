@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 
 from ganray.cli.live import open_board
-from ganray.cli.reporting import record_figures
+from ganray.cli.reporting import record_report
 from ganray.cli.tables import print_summary
 from ganray.secrets import redact
 from ganray.spec.models import Storage, SweepSpec
@@ -54,7 +54,7 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
     print_summary(spec.name, uri)
-    record_figures(spec, uri, console)
+    record_report(spec.name, uri, console)
     shown = redact(uri)
     console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {shown}", highlight=False)
     return 1 if result.cancelled or result.reason is not None else 0

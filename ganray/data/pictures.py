@@ -31,6 +31,14 @@ def draw(dataset: Dataset, samples: Samples) -> bytes:
     return _png(_points(as_float(dataset.heldout), samples))
 
 
+def draw_real(dataset: Dataset) -> bytes:
+    """A PNG of held-out data, as `draw` shows samples: points to the same scale, or images."""
+    if len(dataset.shape) == 3:
+        return _png(_image_grid(as_float(dataset.heldout[: GRID * GRID])))
+    real = as_float(dataset.heldout)
+    return _png(_points(real, real[:0]))
+
+
 def draw_alone(samples: Samples) -> bytes:
     """A PNG of generated samples without real ones: every image, or points.
 
@@ -73,14 +81,16 @@ def _histogram(real: Samples, fake: Samples) -> Image.Image:
     edges = np.linspace(low - margin, high + margin, 61)
     image = Image.new("RGB", (SIZE, SIZE), WHITE)
     pen = ImageDraw.Draw(image)
-    heights = [np.histogram(v[np.isfinite(v)], edges)[0] / len(v) for v in (real, fake)]
+    drawn = [values for values in (real, fake) if len(values)]
+    heights = [np.histogram(v[np.isfinite(v)], edges)[0] / len(v) for v in drawn]
     scale = (SIZE - 40) / max(heights[0].max() * 1.5, 1e-9)
     width = SIZE / 60
     for index, height in enumerate(heights[0]):
         top = SIZE - height * scale
         pen.rectangle((index * width, top, (index + 1) * width - 1, SIZE), fill=ORANGE)
-    outline = [(i * width + width / 2, SIZE - 1 - h * scale) for i, h in enumerate(heights[1])]
-    pen.line(outline, fill=BLUE, width=3)
+    for height_of in heights[1:]:
+        outline = [(i * width + width / 2, SIZE - 1 - h * scale) for i, h in enumerate(height_of)]
+        pen.line(outline, fill=BLUE, width=3)
     return image
 
 

@@ -3,17 +3,20 @@
 Everything is placed in inches, so that no text can run into another.
 """
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ganray.report import words
 from ganray.report.fates import Fate, told_trials
+from ganray.report.style import AS_FILE, Look, Theme, make_figure
 from ganray.summary import Frame
 
 ALL = "all"
@@ -21,20 +24,12 @@ MOST_RATIOS = 9  # columns; more ratios than that are told apart by who has more
 ENOUGH_PER_CELL = 4  # trials; with fewer on average, ratio and bound are not crossed
 FEW = 5  # trials in a cell from which its bar is of full thickness; a loss is named from as many
 
-# from light to dark as from good to bad, so that a grey copy can be read, too
-COLOURS = {
-    Fate.TRAINED: "#cfe6f5",
-    Fate.UNCLEAR: "#ffffff",
-    Fate.STALLED: "#e69f00",
-    Fate.COLLAPSED: "#a8325e",
-    Fate.DIVERGED: "#1a1a1a",
-}
-_CELL, _ROW, _GAP, _MARGIN = 0.72, 0.42, 0.3, 0.3
+_CELL, _ROW, _GAP, _MARGIN = 0.72, 0.42, 0.3, 0.1
 _LETTER = 0.078  # inches, of labels
-_LEAST, _MOST = 7.6, 12.5  # inches across
-_TITLE = 0.8  # inches, with the line below it
+_LEAST = 7.6  # inches across
+_LEGEND, _LEGEND_ENTRY = 0.7, 1.2  # inches: its height with two lines, an entry's width
+_TITLE, _UNTITLED = 0.8, 0.05  # inches, with the line below it
 _LIFT = 0.05  # inches, of a bar above the middle of its row: its number stands below
-_EDGE, _QUIET = "#8a8a8a", "#555555"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +54,27 @@ class _Panel:
         """In inches, with the gap to the next."""
         return max(len(self.columns) * _CELL, len(self.title) * _LETTER * 1.1) + _GAP
 
+    def cut(self, most: int) -> list["_Panel"]:
+        """The panel in parts of so many columns at most."""
+        parts = [self.columns[at : at + most] for at in range(0, len(self.columns), most)]
+        return [replace(self, columns=columns) for columns in parts]
 
-def collapse_map(frame: Frame, name: str = "") -> Figure:
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Writes on a figure's axes in the colours of a theme."""
+
+    figure: Figure
+    axes: Axes
+    theme: Theme
+
+    def write(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
+        """Text, in ink and in the middle of its line if nothing else is said."""
+        plain: dict[str, Any] = {"color": self.theme.ink, "va": "center"}
+        self.axes.text(x, y, text, fontsize=size, **plain | style)
+
+
+def collapse_map(frame: Frame, name: str = "", look: Look = AS_FILE) -> Figure:
     """A figure of how trials came out: rows are losses, columns D:G ratios and what bounds D.
 
     Ratio and bound are crossed where there are trials enough, else shown side by side. What the
@@ -70,19 +84,34 @@ def collapse_map(frame: Frame, name: str = "") -> Figure:
     Args:
         frame: of `summarize`.
         name: of the sweep, for the title.
+        look: where the figure is to stand.
     """
     trials = _trials(frame)
     losses = _by_failures(trials)
-    lines = _lines(_panels(trials), losses)
-    figure, axes = _canvas(lines, losses)
-    _write_title(axes, trials, name)
-    top = _TITLE
+    lines = _lines(_panels(trials), losses, look.widest)
+    pen = _canvas(lines, losses, look)
+    if look.titled:
+        _write_title(pen, trials, name)
+    top = _title_height(look)
     for line in lines:
-        _draw_line(axes, line, losses, top)
+        _draw_line(pen, line, losses, top)
         top += _line_height(line, losses)
     if trials:
-        _draw_legend(axes, {trial.fate for trial in trials}, top + 0.2)
-    return figure
+        _draw_legend(pen, {trial.fate for trial in trials}, top + 0.2)
+    return pen.figure
+
+
+class Failures(NamedTuple):
+    """What a map says, in words; "" where there is nothing to say."""
+
+    told: str  # how many failed
+    kinds: str  # of which kinds
+    extremes: str  # which losses fail least and most
+
+
+def failures(frame: Frame) -> Failures:
+    """What the map of a summary says, in words."""
+    return _failures(_trials(frame))
 
 
 # --- what is shown --------------------------------------------------------------------------------
@@ -177,25 +206,32 @@ def _bound_order(bound: str) -> tuple[bool, int, str]:
 # --- how it is drawn ------------------------------------------------------------------------------
 
 
-def _lines(panels: Sequence[_Panel], losses: Sequence[str]) -> list[list[_Panel]]:
+def _lines(panels: Sequence[_Panel], losses: Sequence[str], widest: float) -> list[list[_Panel]]:
     """The panels below one another where they are too wide to stand in one line."""
     lines: list[list[_Panel]] = []
-    for panel in panels:
-        if lines and _width([*lines[-1], panel], losses) <= _MOST:
-            lines[-1].append(panel)
+    columns = max(2, int((widest - _label_width(losses) - _GAP) / _CELL))
+    for part in (part for panel in panels for part in panel.cut(columns)):
+        if lines and _width([*lines[-1], part], losses) <= widest:
+            lines[-1].append(part)
         else:
-            lines.append([panel])
+            lines.append([part])
     return lines
 
 
-def _canvas(lines: Sequence[Sequence[_Panel]], losses: Sequence[str]) -> tuple[Figure, Axes]:
-    width = max([_LEAST, *(_width(line, losses) for line in lines)])
-    height = _TITLE + sum(_line_height(line, losses) for line in lines) + (0.7 if lines else 0.0)
-    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+def _canvas(lines: Sequence[Sequence[_Panel]], losses: Sequence[str], look: Look) -> _Pen:
+    width = max([min(_LEAST, look.widest), *(_width(line, losses) for line in lines)])
+    height = _title_height(look) + sum(_line_height(line, losses) for line in lines)
+    if lines:
+        height += _LEGEND + 0.22 * (_legend_lines(width) - 1)
+    figure = make_figure(look, height, width)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     axes.axis("off")
-    return figure, axes
+    return _Pen(figure, axes, look.theme)
+
+
+def _title_height(look: Look) -> float:
+    return _TITLE if look.titled else _UNTITLED
 
 
 def _width(line: Sequence[_Panel], losses: Sequence[str]) -> float:
@@ -225,23 +261,27 @@ def _wrapped(label: str) -> list[str]:
     return textwrap.wrap(label, 10, break_long_words=False)
 
 
-def _write_title(axes: Axes, trials: Sequence[_Trial], name: str) -> None:
+def _write_title(pen: _Pen, trials: Sequence[_Trial], name: str) -> None:
+    told, *details = _failures(trials)
+    title = f"{name}: {told}" if name else words.sentence(told)
+    _write_across(pen, 0.32, title, 13.0, weight="bold")
+    below = "   ·   ".join(filter(None, details))
+    _write_across(pen, 0.6, below, 9.0, color=pen.theme.quiet)
+
+
+def _write_across(pen: _Pen, y: float, text: str, size: float, **style: Any) -> None:
+    """A line in the size asked for, or a smaller one where it would not fit."""
+    width = pen.axes.get_xlim()[1] - 2 * _MARGIN
+    fitting = width * 72.0 / (0.68 * max(len(text), 1))  # points, for letters of 0.68 em: bold
+    pen.write(_MARGIN, y, text, min(size, fitting), **style)
+
+
+def _failures(trials: Sequence[_Trial]) -> Failures:
     counts = Counter(trial.fate for trial in trials)
     failed = sum(count for fate, count in counts.items() if fate.is_failure)
     told = f"{failed} of {len(trials)} trials failed" if trials else "no trial has come to an end"
-    title = f"{name}: {told}" if name else told[:1].upper() + told[1:]
     kinds = [f"{counts[fate]} {fate.value}" for fate in Fate if fate.is_failure and counts[fate]]
-    _write_across(axes, 0.32, title, {"fontsize": 13.0, "weight": "bold"})
-    details = ", ".join(kinds) + _extremes(trials)
-    _write_across(axes, 0.6, details, {"fontsize": 9.0, "color": _QUIET})
-
-
-def _write_across(axes: Axes, y: float, text: str, style: dict[str, Any]) -> None:
-    """A line in the size asked for, or a smaller one where it would not fit."""
-    width = axes.get_xlim()[1] - 2 * _MARGIN
-    fitting = width * 72.0 / (0.68 * max(len(text), 1))  # points, for letters of 0.68 em: bold
-    size = min(style["fontsize"], fitting)
-    axes.text(_MARGIN, y, text, va="center", **{**style, "fontsize": size})
+    return Failures(told, ", ".join(kinds), _extremes(trials))
 
 
 def _extremes(trials: Sequence[_Trial]) -> str:
@@ -251,7 +291,7 @@ def _extremes(trials: Sequence[_Trial]) -> str:
     if len(losses) < 2:
         return ""
     least, most = (_failures_of(loss, trials) for loss in (losses[0], losses[-1]))
-    return f"   ·   fails least: {least}, most: {most}"
+    return f"fails least: {least}, most: {most}"
 
 
 def _failures_of(loss: str, trials: Sequence[_Trial]) -> str:
@@ -259,18 +299,18 @@ def _failures_of(loss: str, trials: Sequence[_Trial]) -> str:
     return f"{loss} ({sum(trial.fate.is_failure for trial in mine)} of {len(mine)})"
 
 
-def _draw_line(axes: Axes, line: Sequence[_Panel], losses: Sequence[str], top: float) -> None:
+def _draw_line(pen: _Pen, line: Sequence[_Panel], losses: Sequence[str], top: float) -> None:
     rows = _rows(losses, top + _header_height(line))
     for label, _, y in rows:
         weight = "bold" if label.startswith(ALL) else "normal"
-        axes.text(_MARGIN, y - _LIFT, label, fontsize=9, weight=weight, va="center")
+        pen.write(_MARGIN, y - _LIFT, label, 9, weight=weight)
     left = _label_width(losses)
     for panel in line:
-        _write_header(axes, panel, left, top, top + _header_height(line))
+        _write_header(pen, panel, left, top, top + _header_height(line))
         for index, column in enumerate(panel.columns):
             for _, mine, y in rows:
                 trials = [trial for trial in panel.cells[column] if trial.loss in mine]
-                _draw_cell(axes, trials, left + index * _CELL, y)
+                _draw_cell(pen, trials, left + index * _CELL, y)
         left += panel.width
 
 
@@ -283,19 +323,20 @@ def _rows(losses: Sequence[str], top: float) -> list[tuple[str, set[str], float]
     return [("all trials" if label == ALL else label, mine, y) for label, mine, y in found]
 
 
-def _write_header(axes: Axes, panel: _Panel, left: float, top: float, bottom: float) -> None:
+def _write_header(pen: _Pen, panel: _Panel, left: float, top: float, bottom: float) -> None:
     if panel.title:
         right = left + len(panel.columns) * _CELL - 0.1
-        axes.text(left, top + 0.12, panel.title, fontsize=9, weight="bold", va="center")
-        axes.plot([left, right], [top + 0.24, top + 0.24], color=_EDGE, linewidth=0.8)
+        pen.write(left, top + 0.12, panel.title, 9, weight="bold")
+        under = [top + 0.24, top + 0.24]
+        pen.axes.plot([left, right], under, color=pen.theme.edge, linewidth=0.8)
     for index, column in enumerate(panel.columns):
         middle = left + index * _CELL + 0.5 * (_CELL - 0.1)
         weight = "bold" if column == ALL else "normal"
-        style: dict[str, Any] = {"fontsize": 8, "weight": weight, "ha": "center", "va": "bottom"}
-        axes.text(middle, bottom - 0.03, "\n".join(_wrapped(column)), **style)
+        label = "\n".join(_wrapped(column))
+        pen.write(middle, bottom - 0.03, label, 8, weight=weight, ha="center", va="bottom")
 
 
-def _draw_cell(axes: Axes, trials: Sequence[_Trial], left: float, middle: float) -> None:
+def _draw_cell(pen: _Pen, trials: Sequence[_Trial], left: float, middle: float) -> None:
     """A bar of shares, thinner where few trials stand behind it, above their number."""
     if not trials:
         return
@@ -306,28 +347,44 @@ def _draw_cell(axes: Axes, trials: Sequence[_Trial], left: float, middle: float)
     for fate in Fate:
         share = width * counts[fate] / len(trials)
         if share:
-            axes.add_patch(_patch(fate, x, y, share, thickness))
+            _draw_patch(pen, fate, (x, y), share, thickness)
         x += share
-    count, below = str(len(trials)), (left + 0.5 * width, middle + 0.125)
-    axes.text(*below, count, fontsize=6.5, color=_QUIET, ha="center", va="center")
+    below = (left + 0.5 * width, middle + 0.125)
+    pen.write(*below, str(len(trials)), 6.5, color=pen.theme.quiet, ha="center")
 
 
-def _patch(fate: Fate, x: float, y: float, width: float, height: float) -> Rectangle:
+def _draw_patch(
+    pen: _Pen, fate: Fate, corner: tuple[float, float], width: float, height: float
+) -> None:
+    fill: dict[str, Any] = {"facecolor": pen.theme.fates[fate], "edgecolor": pen.theme.edge}
     hatch = "////" if fate is Fate.UNCLEAR else None
-    colour = COLOURS[fate]
-    return Rectangle(
-        (x, y), width, height, facecolor=colour, edgecolor=_EDGE, linewidth=0.5, hatch=hatch
-    )
+    pen.axes.add_patch(Rectangle(corner, width, height, linewidth=0.5, hatch=hatch, **fill))
 
 
-def _draw_legend(axes: Axes, fates: set[Fate], y: float) -> None:
-    x = _MARGIN
-    for fate in Fate:
-        if fate in fates:
-            axes.add_patch(_patch(fate, x, y - 0.07, 0.22, 0.14))
-            axes.text(x + 0.29, y, fate.value, fontsize=8, va="center")
-            x += 1.2
+def _legend_lines(width: float) -> int:
+    """How many lines the fates and the note below them take."""
+    return math.ceil(len(Fate) / _fates_a_line(width)) + len(_note(width, unclear=True)) - 1
+
+
+def _fates_a_line(width: float) -> int:
+    return max(1, int((width - 2 * _MARGIN) / _LEGEND_ENTRY))
+
+
+def _note(width: float, *, unclear: bool) -> list[str]:
     note = f"Bars: shares of the trials, whose number is below; thin if fewer than {FEW}."
-    if Fate.UNCLEAR in fates:
+    if unclear:
         note += " Unclear: outranked, or neither well nor badly ended."
-    axes.text(_MARGIN, y + 0.24, note, fontsize=8, color=_QUIET, va="center")
+    return textwrap.wrap(note, int((width - 2 * _MARGIN) / 0.067))
+
+
+def _draw_legend(pen: _Pen, fates: set[Fate], y: float) -> None:
+    width = pen.axes.get_xlim()[1]
+    shown = [fate for fate in Fate if fate in fates]
+    a_line = _fates_a_line(width)
+    for index, fate in enumerate(shown):
+        x, below = _MARGIN + _LEGEND_ENTRY * (index % a_line), y + 0.22 * (index // a_line)
+        _draw_patch(pen, fate, (x, below - 0.07), 0.22, 0.14)
+        pen.write(x + 0.29, below, fate.value, 8)
+    y += 0.22 * ((len(shown) - 1) // a_line) + 0.24
+    for index, line in enumerate(_note(width, unclear=Fate.UNCLEAR in fates)):
+        pen.write(_MARGIN, y + 0.22 * index, line, 8, color=pen.theme.quiet)

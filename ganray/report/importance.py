@@ -3,15 +3,18 @@
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from ganray.report import words
 from ganray.report.fates import told_trials
+from ganray.report.style import AS_FILE, Look, Theme, make_figure, plain_axes
 from ganray.spec.models import SweepSpec
 from ganray.summary import Frame
 from ganray.tuning.importance import Importance, importances
@@ -25,8 +28,27 @@ _TITLES = {
     "failing": "Does a trial fail?",
     "quality": "If it does not: is it in the best third?",
 }
-_INCHES = 10.0  # across
-_BAR, _WEAK, _INK = "#2f6690", "#d5dde3", "#1a1a1a"
+_INCHES = 10.0  # across, at most
+_NARROW = 6.0  # inches, below which panels do not stand side by side
+_MARGIN, _GAP, _HEADER, _SCALE, _LINE = 0.1, 0.4, 0.5, 0.35, 0.16  # inches
+_LETTER = 0.068  # inches, of the note
+_NOTE = (
+    "Share of the answer's variance that a parameter explains alone, above chance; "
+    "line: 90 % interval; pale: may be chance."
+)
+
+
+class _Words(NamedTuple):
+    """How a question is spoken of."""
+
+    verb: str
+    clause: str
+
+
+_DECIDED = {
+    "failing": _Words("failing", "which trials fail"),
+    "quality": _Words("quality", "how good those get that do not"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +126,7 @@ def to_csv(findings: Sequence[Finding]) -> str:
     return out.getvalue()
 
 
-def importance_figure(findings: Sequence[Finding], name: str = "") -> Figure:
+def importance_figure(findings: Sequence[Finding], name: str = "", look: Look = AS_FILE) -> Figure:
     """A figure of importances: bars with 90 % intervals, a panel a question.
 
     Parameters stand in the order of the first question that could be answered. A pale bar may be
@@ -113,73 +135,103 @@ def importance_figure(findings: Sequence[Finding], name: str = "") -> Figure:
     Args:
         findings: of `find_importances`.
         name: of the sweep, for the title.
+        look: where the figure is to stand; where it is narrow, panels stand below one another.
     """
     told = [finding for finding in findings if finding.importances]
     parameters = [row.parameter for row in told[0].importances] if told else []
-    height = 1.5 + 0.3 * max(len(parameters), 3)
-    furthest = max([0.25, *(row.high for finding in told for row in finding.importances)])
-    reach = min(1.0, math.ceil(furthest * 10) / 10)
-    figure = Figure(figsize=(_INCHES, height), dpi=150, facecolor="white")
-    left = 0.04 + 0.0085 * max([12, *map(len, parameters)])
-    width = (0.96 - left) / len(findings) - 0.02
+    width = min(_INCHES, look.widest)
+    columns = 1 if width < _NARROW else len(findings)
+    left = _MARGIN + 0.085 * max([8, *map(len, parameters)])
+    wide = (width - left - _MARGIN) / columns - _GAP
+    note = textwrap.wrap(_NOTE, int((width - 2 * _MARGIN) / _LETTER))
+    panel = 0.3 * max(len(parameters), 3)
+    row = _HEADER + panel + _SCALE
+    title = 0.45 if look.titled else 0.0
+    below = 0.1 + _LINE * len(note)
+    height = title + row * (len(findings) // columns) + below
+    figure = make_figure(look, height, width)
     for index, finding in enumerate(findings):
-        place = (left + index * (width + 0.04), 0.72 / height, width, 1.0 - 1.43 / height)
-        axes = figure.add_axes(place)
-        _draw(axes, finding, parameters)
-        _draw_scale(axes, reach)
-        axes.tick_params(labelleft=index == 0)
-    title = _title(findings[0], name)
-    size = min(13.0, _INCHES * 0.94 * 72.0 / (0.68 * len(title)))  # bold letters are 0.68 em wide
-    figure.text(0.03, 1.0 - 0.32 / height, title, fontsize=size, weight="bold")
-    note = (
-        "Share of the answer's variance that a parameter explains alone, above chance; "
-        "line: 90 % interval; pale: may be chance."
-    )
-    figure.text(0.03, 0.16 / height, note, fontsize=8, color="#555555")
+        line, column = divmod(index, columns)
+        bottom = height - title - line * row - _HEADER - panel
+        place = (left + column * (wide + _GAP), bottom, wide, panel)
+        axes = figure.add_axes(_share_of(place, width, height))
+        _draw(axes, finding, parameters, look.theme)
+        axes.set_title(_header(finding, wide), fontsize=10, loc="left", color=look.theme.ink)
+        _draw_scale(axes, _reach(told))
+        axes.tick_params(labelleft=column == 0)
+    if look.titled:
+        _write_title(figure, _title(findings[0], name), look.theme)
+    for index, text in enumerate(reversed(note)):
+        y = (0.08 + _LINE * index) / height
+        figure.text(_MARGIN / width, y, text, fontsize=8, color=look.theme.quiet)
     return figure
 
 
+def _share_of(
+    place: tuple[float, float, float, float], width: float, height: float
+) -> tuple[float, float, float, float]:
+    """A place in inches, as matplotlib wants it."""
+    left, bottom, wide, high = place
+    return left / width, bottom / height, wide / width, high / height
+
+
+def _header(finding: Finding, wide: float) -> str:
+    text = f"{_TITLES[finding.question]} ({finding.hits} of {finding.trials})"
+    return textwrap.fill(text, int(wide / 0.082))
+
+
+def _write_title(figure: Figure, text: str, theme: Theme) -> None:
+    width, height = figure.get_size_inches()
+    size = min(13.0, width * 0.94 * 72.0 / (0.68 * len(text)))  # bold letters are 0.68 em wide
+    bold: dict[str, Any] = {"fontsize": size, "weight": "bold", "color": theme.ink}
+    figure.text(_MARGIN / width, 1.0 - 0.32 / height, text, **bold)
+
+
+def _reach(told: Sequence[Finding]) -> float:
+    """Where the scale of all panels ends."""
+    furthest = max([0.25, *(row.high for finding in told for row in finding.importances)])
+    return min(1.0, math.ceil(furthest * 10) / 10)
+
+
 def _title(finding: Finding, name: str) -> str:
+    told = what_decides(finding)
+    return f"{name}: {told}" if name else words.sentence(told)
+
+
+def what_decides(finding: Finding) -> str:
+    """Which parameter matters most for one question, as far as that can be told."""
+    what = _DECIDED[finding.question]
     first = next((row for row in finding.importances if row.low > 0.0), None)
     if finding.unknown:
-        told = "what decides failing cannot be told yet"
-    elif first is None:
-        told = "no parameter alone decides which trials fail"
-    else:
-        told = f"{first.parameter} matters most for which trials fail"
-    return f"{name}: {told}" if name else told[:1].upper() + told[1:]
+        return f"what decides {what.verb} cannot be told yet"
+    if first is None:
+        return f"no parameter alone decides {what.clause}"
+    return f"{first.parameter} matters most for {what.clause}"
 
 
-def _draw(axes: Axes, finding: Finding, parameters: Sequence[str]) -> None:
+def _draw(axes: Axes, finding: Finding, parameters: Sequence[str], theme: Theme) -> None:
+    plain_axes(axes, theme)
     known = {row.parameter: row for row in finding.importances}
     for index, parameter in enumerate(parameters):
         if parameter in known:
-            _draw_bar(axes, index, known[parameter])
+            _draw_bar(axes, index, known[parameter], theme)
     if finding.unknown:
-        middle: dict[str, Any] = {
-            "transform": axes.transAxes,
-            "ha": "center",
-            "va": "center",
-            "fontsize": 9,
-        }
-        axes.text(0.5, 0.5, f"Cannot be told:\n{finding.unknown}", **middle)
-    title = f"{_TITLES[finding.question]}  ({finding.hits} of {finding.trials})"
-    axes.set_title(title, fontsize=10, loc="left", weight="bold")
-    axes.set_yticks(range(len(parameters)), parameters, fontsize=9)
+        text = f"Cannot be told:\n{finding.unknown}"
+        middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, text, fontsize=9, color=theme.ink, **middle)
+    axes.set_yticks(range(len(parameters)), parameters, fontsize=9, color=theme.ink)
     axes.set_ylim(max(len(parameters), 3) - 0.5, -0.5)
-    axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color=theme.grid, linewidth=0.8)
 
 
 def _draw_scale(axes: Axes, reach: float) -> None:
     axes.set_xlim(0.0, reach)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.tick_params(axis="x", labelsize=8)
 
 
-def _draw_bar(axes: Axes, y: int, row: Importance) -> None:
-    colour = _BAR if row.low > 0.0 else _WEAK
-    axes.barh(y, row.share, height=0.55, color=colour, edgecolor=_BAR, linewidth=0.6)
-    axes.plot([row.low, row.high], [y, y], color=_INK, linewidth=1.3, solid_capstyle="butt")
+def _draw_bar(axes: Axes, y: int, row: Importance, theme: Theme) -> None:
+    colour = theme.bar if row.low > 0.0 else theme.faint
+    axes.barh(y, row.share, height=0.55, color=colour, edgecolor=theme.bar, linewidth=0.6)
+    ends: dict[str, Any] = {"linewidth": 1.3, "solid_capstyle": "butt"}
+    axes.plot([row.low, row.high], [y, y], color=theme.ink, **ends)

@@ -1,6 +1,7 @@
 """Pictures of a trial as MLflow's own charts of images find them among a run's artifacts."""
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
@@ -38,6 +39,12 @@ def has_picture(names: Iterable[str], update: int) -> bool:
     found = [name for name in names if name.startswith(_prefix(update))]
     thumbnails = sum(name.endswith(_SUFFIXES[1]) for name in found)
     return 0 < thumbnails < len(found)
+
+
+def update_of(name: str) -> int | None:
+    """The update that a picture was drawn at; None if it is a thumbnail, or something else."""
+    found = re.fullmatch(r"samples\+step\+(\d+)\+.*\.png", name)
+    return int(found[1]) if found else None
 
 
 def thumbnail(image: "Image") -> "Image":

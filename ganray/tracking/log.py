@@ -37,6 +37,9 @@ class LogRecorder:
         then = f", then up to {sweep.confirming} that confirm the best" if sweep.confirming else ""
         self._write(f"{sweep.name}: {sweep.trials} trials of {sweep.updates} updates{then}")
 
+    def real_picture(self, load: Load) -> None:
+        """See `Recorder`; of no use here."""
+
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
         settings = " ".join(f"{name}={_show(value)}" for name, value in trial.searched.items())

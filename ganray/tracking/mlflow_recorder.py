@@ -81,6 +81,10 @@ class MlflowRecorder:
         self._tell(lambda writer: writer.start_sweep(sweep))
         self._tell(self._mark_found)
 
+    def real_picture(self, load: Load) -> None:
+        """See `Recorder`."""
+        self._tell(lambda writer: writer.real_picture(load))
+
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
         self._tell(lambda writer: writer.start_trial(trial))

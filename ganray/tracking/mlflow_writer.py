@@ -91,10 +91,16 @@ class MlflowWriter:
         )
         known = self._adopt()
         client.log_text(self._parent, sweep.sweep_file, schema.SWEEP_FILE)
-        client.log_dict(self._parent, dict(sweep.environment), "environment.json")
+        client.log_dict(self._parent, dict(sweep.environment), schema.ENVIRONMENT_FILE)
         # a parameter is written once: of what a larger budget changed, the file tells
         new = {key: value for key, value in sweep.params.items() if key not in known}
         self._log_params(self._parent, new)
+
+    def real_picture(self, load: Load) -> None:
+        """Upload the picture of real data beside the sweep's file."""
+        image = images.read_picture(load, "the picture of real data")
+        if image is not None:
+            self._client.log_image(self._parent, image, artifact_file=schema.REAL_PICTURE)
 
     def outcome(self, number: int) -> str | None:
         """The outcome of a trial of which nothing more is to be told."""

@@ -2,17 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.secrets import redact
 from ganray.spec.names import SWEEP_NAME
-from ganray.tracking import schema
+from ganray.tracking import images, schema
 from ganray.tracking.store import experiment_ids, is_missing, open_client, search_runs, tracking_uri
 from ganray.tracking.times import as_time
 from ganray.trial import COUNTERS, SIGNALS, Outcome
@@ -57,7 +58,11 @@ class SweepRow:
     """One sweep as MLflow has it, with its trials in the order of their numbers."""
 
     name: str
+    run_id: str
+    description: str  # "" if it has none
     status: str
+    started: datetime | None
+    ended: datetime | None
     searched: tuple[str, ...]
     objective: str
     direction: str
@@ -79,7 +84,11 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     searched = parent.data.tags.get(schema.SEARCHED, "")
     return SweepRow(
         name=name,
+        run_id=parent.info.run_id,
+        description=parent.data.tags.get(schema.NOTE, ""),
         status=parent.info.status,
+        started=as_time(parent.info.start_time),
+        ended=as_time(parent.info.end_time),
         searched=tuple(searched.split(",")) if searched else (),
         objective=objective,
         direction=direction,
@@ -202,11 +211,28 @@ def fetch_history(name: str, uri: str | None = None) -> Iterator[dict[str, Any]]
     Raises:
         UnknownSweepError, TrackingError: as in `fetch_sweep`.
     """
-    sweep = fetch_sweep(name, uri)
+    yield from fetch_reports(fetch_sweep(name, uri).trials, (*COUNTERS, *SIGNALS), uri)
+
+
+def fetch_reports(
+    trials: Iterable[TrialRow], names: Collection[str], uri: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Every report of some trials: `trial`, `update` and what it has of some values.
+
+    Takes a call for each trial and value.
+
+    Args:
+        trials: of a sweep.
+        names: of counters and signals.
+        uri: of the store.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
     with _reading(uri) as client:
-        for trial in sweep.trials:
+        for trial in trials:
             reports: dict[int, dict[str, Any]] = {}
-            for signal in (*COUNTERS, *SIGNALS):
+            for signal in names:
                 if signal in trial.metrics:
                     for metric in client.get_metric_history(trial.run_id, signal):
                         row = reports.setdefault(metric.step, {"trial": trial.number})
@@ -223,6 +249,45 @@ def fetch_sweep_file(name: str, folder: Path, uri: str | None = None) -> Path:
     with _reading(uri) as client:
         run_id = _parent(client, name, uri).info.run_id
         return Path(client.download_artifacts(run_id, schema.SWEEP_FILE, str(folder)))
+
+
+def fetch_artifacts(
+    run_id: str, names: Collection[str], uri: str | None = None
+) -> dict[str, bytes]:
+    """The contents of a run's files that have these names; those that it lacks are left out.
+
+    Args:
+        run_id: of a sweep or a trial.
+        names: of files, with the folder that they are in.
+        uri: of the store.
+
+    Raises:
+        TrackingError: the store, or where it keeps its files, cannot be read.
+    """
+    folders = {name.rpartition("/")[0] for name in names}
+    with _reading(uri) as client, TemporaryDirectory() as place:
+        found = {file.path for at in folders for file in client.list_artifacts(run_id, at or None)}
+        return {
+            name: Path(client.download_artifacts(run_id, name, place)).read_bytes()
+            for name in names
+            if name in found
+        }
+
+
+def list_milestones(run_id: str, uri: str | None = None) -> dict[int, str]:
+    """The names of the pictures of a trial's milestones, by update, in order.
+
+    Args:
+        run_id: of the trial.
+        uri: of the store.
+
+    Raises:
+        TrackingError: as in `fetch_artifacts`.
+    """
+    with _reading(uri) as client:
+        names = [file.path for file in client.list_artifacts(run_id, images.FOLDER)]
+    pictures = ((images.update_of(name.rpartition("/")[2]), name) for name in names)
+    return dict(sorted((update, name) for update, name in pictures if update is not None))
 
 
 def add_files(name: str, files: Iterable[Path], uri: str | None = None) -> None:

@@ -70,6 +70,9 @@ class Recorder(Protocol):
     def start_sweep(self, sweep: SweepRecord) -> None:
         """Called first; and again, before everything is told again."""
 
+    def real_picture(self, load: Load) -> None:
+        """Called after `start_sweep` with a way to read a PNG of real data, if there is one."""
+
     def start_trial(self, trial: TrialRecord) -> None:
         """Called for each trial; and again for one that goes on: its end, if any, is taken back."""
 
@@ -120,6 +123,7 @@ class MemoryRecorder:
     """Remembers what it heard: for tests, and for sweeps that nobody tracks."""
 
     sweep: SweepRecord | None = None
+    real: bytes | None = None  # the picture of real data
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     reports: dict[int, list[Signals]] = field(default_factory=dict)
     verdicts: dict[int, list[Verdict]] = field(default_factory=dict)
@@ -138,6 +142,10 @@ class MemoryRecorder:
     def start_sweep(self, sweep: SweepRecord) -> None:
         """See `Recorder`."""
         self.sweep = sweep
+
+    def real_picture(self, load: Load) -> None:
+        """See `Recorder`."""
+        self.real = load()
 
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""

@@ -38,7 +38,9 @@ OF_THE_END: Final = frozenset(
 )
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
-SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifact
+SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifacts
+ENVIRONMENT_FILE: Final = "environment.json"
+REAL_PICTURE: Final = "real.png"
 PARENT: Final = "mlflow.parentRunId"
 NOTE: Final = "mlflow.note.content"
 HAS_PICTURES: Final = "mlflow.loggedImages"

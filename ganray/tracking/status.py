@@ -91,6 +91,9 @@ class StatusRecorder:
         self._sweep = sweep
         self._write()
 
+    def real_picture(self, load: Load) -> None:
+        """See `Recorder`; of no use here."""
+
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
         self._count(trial.number, None)  # it may have been cancelled, and goes on

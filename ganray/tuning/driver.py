@@ -28,9 +28,10 @@ from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, check_results, results_location
 from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, folder_name
+from ganray.tuning.real_picture import keep_real_picture
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
-from ganray.tuning.sync import tell_all
+from ganray.tuning.sync import tell_all, tell_start
 from ganray.tuning.trainable import GanTrial
 
 # seconds that a sweep which is stopped waits for a study that is away, and to be recorded
@@ -160,9 +161,8 @@ class _Sweep:
         return self._drive(partial(self._take_up, spec))
 
     def _start(self) -> None:
-        record = self._begin()
-        for recorder in self._recorders:
-            recorder.start_sweep(record)
+        self._begin()
+        tell_start(self._study, self._recorders)
 
     def _take_up(self, spec: SweepSpec) -> None:
         self._studies = studies_of(self._study)
@@ -172,13 +172,13 @@ class _Sweep:
         self._begin()
         tell_all(self._studies, self._recorders)
 
-    def _begin(self) -> SweepRecord:
+    def _begin(self) -> None:
         study = self._study
         self._attempt = begin_attempt(study.record, now_ms(), self._lease.last_beat_before)
         self._limits = self._new_limits()
         record = _sweep_record(self._study, self._resources, self._dataset)
         self._study.describe(asdict(record))
-        return record
+        keep_real_picture(study.spec, self._dataset)
 
     def _drive(self, begin: Callable[[], None]) -> SweepResult:
         """Run what there is of it, once recorders know all that was before."""

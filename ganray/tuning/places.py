@@ -76,9 +76,14 @@ def check_results(sweep: Located) -> None:
         ) from None
 
 
+def sweep_location(sweep: Located) -> str:
+    """The folder or URL of a sweep's files, its trials' among them."""
+    return f"{results_location(sweep)}/{sweep.name}"
+
+
 def trial_location(sweep: Located, number: int) -> str:
     """The folder or URL of one trial's files."""
-    return f"{results_location(sweep)}/{sweep.name}/trials/{number:04d}"
+    return f"{sweep_location(sweep)}/trials/{number:04d}"
 
 
 def study_location(sweep: Located) -> str:

@@ -14,6 +14,7 @@ from ganray.tuning.confirm import studies_of
 from ganray.tuning.files import STORAGE_ERRORS
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, list_files, read_file, samples_name, trial_location
+from ganray.tuning.real_picture import find_real_picture
 from ganray.tuning.study import RecordedTrial, SweepStudy
 from ganray.tuning.telling import evidence_of, sweep_record_of, trial_record
 
@@ -38,6 +39,20 @@ class Synced:
     trials: tuple[Told, ...]  # all of the sweep
 
 
+def tell_start(search: SweepStudy, recorders: Sequence[Recorder]) -> None:
+    """Tell recorders what a sweep is.
+
+    Raises:
+        UnknownSweepError: it was left before it had begun.
+    """
+    record = sweep_record_of(search)
+    load = find_real_picture(search.spec)
+    for recorder in recorders:
+        recorder.start_sweep(record)
+        if load is not None:
+            recorder.real_picture(load)
+
+
 def tell_all(studies: Sequence[SweepStudy], recorders: Sequence[Recorder]) -> list[Told]:
     """Tell recorders everything that is recorded of a sweep, but not its end.
 
@@ -49,9 +64,7 @@ def tell_all(studies: Sequence[SweepStudy], recorders: Sequence[Recorder]) -> li
         An entry for each trial, in the order of their numbers.
     """
     search, *others = studies
-    record = sweep_record_of(search)
-    for recorder in recorders:
-        recorder.start_sweep(record)
+    tell_start(search, recorders)
     told = [_tell(search, trial, recorders) for trial in search.recorded()]
     for confirming in others:
         for recorder in recorders:

@@ -1,4 +1,4 @@
-"""The figures of a recorded sweep: where they are written, and what becomes of a sweep without."""
+"""The report of a recorded sweep: where it is written, and what becomes of a sweep without."""
 
 import csv
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from ganray.report import collapse_map
+from ganray.report import files
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
@@ -20,10 +20,17 @@ from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
 from tests.conftest import STARTED, Answer, signals_at, small_spec, sweep_record, writing
+from tests.unit.tracking.playing import EVIDENCE, png
 
 Program = Callable[..., Answer]
 
-FILES = ["collapse_map.png", "importance.csv", "importance.png"]
+PAGE = "report.html"
+FIGURES = ["outcomes.png", "best.png", "curves.png", "collapse_map.png", "coordinates.png"]
+FIGURES += ["importance.png", "samples.png"]
+TABLE = "importance.csv"
+FILES = [PAGE, *FIGURES, TABLE]
+OF_FEW = [name for name in FILES if name != "importance.png"]
+OWN = {"sweep.yaml", "environment.json", "ledger.json", "real.png"}
 SPACE = {"loss": ["hinge", "lsgan"], "d_steps": [1, 2]}
 
 
@@ -45,8 +52,10 @@ def record(recorder: mlflow_recorder.MlflowRecorder, spec: SweepSpec, trials: in
             study_id=spec.name,
             sweep_file=dump_sweep(spec),
             searched=tuple(spec.search.space.entries),
+            environment={"python": "3.12.1"},
         )
     )
+    recorder.real_picture(png)
     for number in range(trials):
         settings = {"loss": SPACE["loss"][number % 2], "d_steps": 1 + number // 2 % 2}
         params = {**asdict(TrialConfig()), **settings}
@@ -56,9 +65,11 @@ def record(recorder: mlflow_recorder.MlflowRecorder, spec: SweepSpec, trials: in
         outcome = Outcome.COLLAPSED if settings["loss"] == "hinge" else Outcome.COMPLETED
         signals = signals_at(100, distance=0.1, mode_ratio=1.0)
         recorder.report(number, signals, Verdict(State.HEALTHY), STARTED)
+        recorder.picture(number, 100, png)
         recorder.end_trial(
             Ending(number=number, outcome=outcome, at=STARTED, objective=0.1, history=[signals])
         )
+        recorder.evidence(number, EVIDENCE)
     recorder.end_sweep({}, cancelled=False)
     recorder.close()
 
@@ -92,16 +103,16 @@ def folder_of(uri: str, name: str) -> Path:
 # --- report ---------------------------------------------------------------------------------------
 
 
-def test_report_writes_the_figures_and_prints_where(
+def test_report_writes_the_page_and_its_figures_and_prints_where(
     reported: str, here: Path, ganray: Program
 ) -> None:
     answer = ganray("report", "enough", "--output", "a/b", "--tracking-uri", reported)
     assert answer.code == 0
-    assert sorted(answer.out.splitlines()) == [f"a/b/{file}" for file in FILES]
+    assert answer.out.splitlines() == [f"a/b/{file}" for file in FILES]  # the page first
     assert answer.err == "What decides quality cannot be told: 12 trials are too few: it takes 20\n"
-    for file in ("collapse_map.png", "importance.png"):
-        assert Image.open(here / "a" / "b" / file).width > 500
-    with (here / "a" / "b" / "importance.csv").open() as lines:
+    for file in FIGURES:
+        assert Image.open(here / "a" / "b" / file).width > 400
+    with (here / "a" / "b" / TABLE).open() as lines:
         rows = list(csv.DictReader(lines))
     assert [(row["question"], row["parameter"]) for row in rows] == [
         ("failing", "loss"),
@@ -110,14 +121,31 @@ def test_report_writes_the_figures_and_prints_where(
     assert float(rows[0]["importance"]) > 0.9
 
 
-def test_report_of_few_trials_has_its_map_and_says_what_cannot_be_told(
+def test_page_has_what_the_store_has(reported: str, here: Path, ganray: Program) -> None:
+    ganray("report", "enough", "--output", "out", "--tracking-uri", reported)
+    page = (here / "out" / PAGE).read_text(encoding="utf-8")
+    for told in (
+        "12 of 24 trials had the full budget: 12 stopped early",
+        "12 of 24 trials failed",
+        "Python 3.12.1",
+        "Trial 1, the best one.",
+        "Trial 0, which collapsed",
+        "First, at update 100",
+        'alt="Real data"',
+        "networks:\n  depth: 1\n  name: mlp\n  width: 8",
+    ):
+        assert told in page, told
+
+
+def test_report_of_few_trials_says_what_cannot_be_told(
     reported: str, here: Path, ganray: Program
 ) -> None:
     answer = ganray("report", "few", "--output", "out", "--tracking-uri", reported)
     assert answer.code == 0
     assert "What decides failing cannot be told: 19 trials are too few" in answer.err
-    assert sorted(path.name for path in (here / "out").iterdir()) == FILES
-    assert (here / "out" / "importance.csv").read_text().count("\n") == 1
+    assert answer.out.splitlines() == [f"out/{file}" for file in OF_FEW]
+    assert sorted(path.name for path in (here / "out").iterdir()) == sorted(OF_FEW)
+    assert (here / "out" / TABLE).read_text().count("\n") == 1
 
 
 def test_report_needs_a_folder(ganray: Program) -> None:
@@ -159,32 +187,28 @@ def run(here: Path, own: str, ganray: Program, monkeypatch: pytest.MonkeyPatch) 
     return lambda name: ganray("run", "s.yaml", "--name", name, "--tracking-uri", own)
 
 
-def test_run_adds_the_figures_to_the_run_of_the_sweep(run: Program, own: str) -> None:
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json"}
-    answer = run("enough")
+@pytest.mark.parametrize(("name", "files"), [("enough", FILES), ("few", OF_FEW)])
+def test_run_adds_the_report_to_the_run_of_the_sweep(
+    run: Program, own: str, name: str, files: list[str]
+) -> None:
+    assert artifacts(own, name) == OWN
+    answer = run(name)
     assert answer.code == 0
     assert "missing" not in answer.err
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json", *FILES}
-    assert parent(own, "enough").info.status == "FINISHED"  # as before
+    assert artifacts(own, name) == {*OWN, *files}
+    assert parent(own, name).info.status == "FINISHED"  # as before
 
 
-def test_run_of_few_trials_adds_nothing(run: Program, own: str) -> None:
-    answer = run("few")
-    assert answer.code == 0
-    assert "missing" not in answer.err
-    assert artifacts(own, "few") == {"sweep.yaml", "environment.json", "ledger.json"}
-
-
-def test_figures_that_cannot_be_drawn_do_not_fail_the_sweep(
+def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(
     run: Program, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("no [font] at all")
 
-    monkeypatch.setattr(collapse_map, "collapse_map", broken)
+    monkeypatch.setattr(files, "render", broken)
     answer = run("enough")
     assert answer.code == 0
     assert answer.out.startswith("enough: 24 trials")
-    told = "The figures of the sweep are missing: RuntimeError: no [font] at all\n"
+    told = "The report of the sweep is missing: RuntimeError: no [font] at all\n"
     assert told in answer.err
-    assert artifacts(own, "enough") == {"sweep.yaml", "environment.json", "ledger.json"}
+    assert artifacts(own, "enough") == OWN

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ganray.data.dataset import Dataset, as_float
 from ganray.data.gaussians import gaussian_1d
-from ganray.data.pictures import BLUE, ORANGE, SIZE, WHITE, draw
+from ganray.data.pictures import BLUE, ORANGE, SIZE, WHITE, draw, draw_real
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,16 @@ def test_samples_that_are_not_finite_or_far_away_do_not_raise(dataset, value, sh
     samples = dataset.heldout[:40].copy()
     samples[: int(share * len(samples))] = value
     pixels(draw(dataset, samples))
+
+
+def test_real_data_are_drawn_as_samples_are_but_without_any(dataset):
+    real = pixels(draw_real(dataset))
+    assert len(where(real, BLUE)) == 0
+    if len(dataset.shape) == 3:
+        assert (real == pixels(draw(dataset, as_float(dataset.heldout)))).all()
+    else:
+        beside = pixels(draw(dataset, np.full((4, *dataset.shape), np.nan, dtype=np.float32)))
+        assert (real[(beside == ORANGE).all(-1)] == ORANGE).all()  # beneath an outline, too
 
 
 def test_drawing_does_not_change_the_samples(dataset):

@@ -1,7 +1,6 @@
 """What the collapse map shows, read back from the drawn figure: texts and bars by their place."""
 
-from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -10,12 +9,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ganray.report.collapse_map import COLOURS, collapse_map
+from ganray.report.collapse_map import Failures, collapse_map, failures
 from ganray.report.fates import Fate
+from ganray.report.style import DARK, LIGHT, Look
 from tests.unit.report.summaries import summary
 
 GOOD: dict[str, Any] = {"mode_ratio": 1.0, "distance": 0.0}
-BY_COLOUR = {colour: fate for fate, colour in COLOURS.items()}
+BY_COLOUR = {colour: fate for fate, colour in LIGHT.fates.items()}
 
 
 def texts(figure: Figure) -> list[str]:
@@ -165,9 +165,10 @@ def test_a_sweep_without_an_ended_trial_says_so() -> None:
 LONG = ["relativistic_average", "relativistic_paired", "fgan_reverse_kl"]
 
 
+@pytest.mark.parametrize("look", [Look(), Look(widest=7.2, titled=False), Look(widest=4.0)])
 @pytest.mark.parametrize("each", [1, 9])
 @pytest.mark.parametrize("ratios", [1, 2, 9])
-def test_no_text_runs_into_another_or_off_the_figure(each: int, ratios: int) -> None:
+def test_no_text_runs_into_another_or_off_the_figure(each: int, ratios: int, look: Look) -> None:
     bounds: list[dict[str, Any]] = [{"penalty": "none"}, {"weight_clip": 0.1, "penalty": "r1"}]
     bounds.append({"weight_clip": 0.1, "d_grad_clip": 1.0, "spectral_norm": True, "penalty": "r1"})
     found = [
@@ -178,18 +179,38 @@ def test_no_text_runs_into_another_or_off_the_figure(each: int, ratios: int) -> 
         for outcome in ("completed", "stalled", "collapsed", "diverged", "outranked")
         for trial in trials(each, loss=loss, d_steps=d, g_steps=1, outcome=outcome, **bound)
     ]
-    assert_nothing_overlaps(collapse_map(summary(found), "a-name-as-long-as-people-give-them-" * 2))
+    name = "a-name-as-long-as-people-give-them-" * 2
+    assert_nothing_overlaps(collapse_map(summary(found), name, look))
 
 
-def luminance(colour: str) -> float:
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+def test_what_neither_trained_nor_failed_is_hatched() -> None:
+    figure = collapse_map(summary([*trials(1), *trials(1, outcome="outranked")]))
+    hatches = {to_hex(p.get_facecolor()): p.get_hatch() for p in figure.axes[0].patches}
+    assert hatches == {LIGHT.fates[Fate.TRAINED]: None, LIGHT.fates[Fate.UNCLEAR]: "////"}
 
 
-def test_a_grey_copy_can_be_read() -> None:
-    order: Sequence[Fate] = (Fate.TRAINED, Fate.STALLED, Fate.COLLAPSED, Fate.DIVERGED)
-    levels = [luminance(COLOURS[fate]) for fate in order]
-    assert all(a - b > 0.15 for a, b in pairwise(levels))
-    hatched = collapse_map(summary([*trials(1), *trials(1, outcome="outranked")]))
-    hatches = {to_hex(p.get_facecolor()): p.get_hatch() for p in hatched.axes[0].patches}
-    assert hatches == {COLOURS[Fate.TRAINED]: None, COLOURS[Fate.UNCLEAR]: "////"}
+def test_map_of_a_page_has_no_title_and_the_colours_of_the_page() -> None:
+    found = summary([*trials(1), *trials(1, outcome="stalled")])
+    figure = collapse_map(found, "ring", Look(DARK, 7.2, titled=False))
+    assert not [text for text in texts(figure) if "failed" in text]
+    assert {to_hex(text.get_color()) for text in figure.axes[0].texts} == {DARK.ink, DARK.quiet}
+    faces = {to_hex(patch.get_facecolor()) for patch in figure.axes[0].patches}
+    assert faces == {DARK.fates[Fate.TRAINED], DARK.fates[Fate.STALLED]}
+    assert to_hex(figure.get_facecolor()) == DARK.page
+
+
+def test_what_the_map_says_in_words() -> None:
+    found = [
+        *trials(4, loss="hinge"),
+        *trials(1, loss="hinge", outcome="diverged"),
+        *trials(3, loss="lsgan", outcome="stalled"),
+        *trials(2, loss="lsgan"),
+    ]
+    assert failures(summary(found)) == Failures(
+        "4 of 10 trials failed",
+        "3 stalled, 1 diverged",
+        "fails least: hinge (1 of 5), most: lsgan (3 of 5)",
+    )
+    assert failures(summary(trials(1, outcome=None))) == Failures(
+        "no trial has come to an end", "", ""
+    )

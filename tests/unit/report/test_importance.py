@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ganray.report.importance import Finding, _best, find_importances, importance_figure, to_csv
+from ganray.report.style import DARK, Look
 from ganray.spec.models import SweepSpec
 from ganray.tuning.importance import Importance
 from tests.conftest import small_spec
@@ -148,11 +150,22 @@ def test_the_title_claims_no_more_than_is_known(finding: Finding, title: str) ->
     assert any(text.startswith(title) for text in texts(importance_figure([finding, FOUND[1]])))
 
 
+def test_figure_of_a_phone_has_its_panels_below_one_another_and_no_title() -> None:
+    figure = importance_figure(FOUND, "ring", Look(DARK, 4.0, titled=False))
+    first, second = (axes.get_position() for axes in figure.axes)
+    assert first.x0 == second.x0
+    assert first.y0 > second.y1
+    assert not [text for text in texts(figure) if "matters most" in text]
+    assert to_hex(figure.get_facecolor()) == DARK.page
+    assert to_hex(figure.axes[0].patches[0].get_facecolor()) == DARK.bar
+
+
+@pytest.mark.parametrize("look", [Look(), Look(widest=7.2, titled=False), Look(widest=4.0)])
 @pytest.mark.parametrize("count", [1, 3, 14])
-def test_no_text_runs_into_another_or_off_the_figure(count: int) -> None:
+def test_no_text_runs_into_another_or_off_the_figure(count: int, look: Look) -> None:
     rows = tuple(Importance(f"{'warmup_d_steps'}_{i:02}", 0.9, 0.1, 1.0) for i in range(count))
     name = "a-name-as-long-as-people-give-them-" * 2
-    figure = importance_figure([Finding("failing", 1234, 567, rows), FOUND[1]], name)
+    figure = importance_figure([Finding("failing", 1234, 567, rows), FOUND[1]], name, look)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     shown = list(figure.texts)

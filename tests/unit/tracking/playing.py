@@ -67,6 +67,7 @@ def play(recorder: Recorder, trials: int = 2) -> None:
     """A whole sweep, whose trials end in every way in turn."""
     outcomes = {}
     recorder.start_sweep(SWEEP)
+    recorder.real_picture(lambda: png(48))
     for number in range(trials):
         recorder.start_trial(trial(number))
         outcome = list(Outcome)[number % len(Outcome)]

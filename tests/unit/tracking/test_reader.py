@@ -1,6 +1,7 @@
 """A sweep comes back from MLflow with the types that it had, or a message says why not."""
 
 import gc
+import io
 import re
 import shutil
 from pathlib import Path
@@ -9,13 +10,24 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.store.entities import PagedList
+from PIL import Image
 
 from ganray.errors import TrackingError, UnknownSweepError
+from ganray.tracking import mlflow_recorder
 from ganray.tracking import store as tracking_store
-from ganray.tracking.reader import add_files, fetch_history, fetch_sweep, fetch_sweep_file
+from ganray.tracking.reader import (
+    add_files,
+    fetch_artifacts,
+    fetch_history,
+    fetch_reports,
+    fetch_sweep,
+    fetch_sweep_file,
+    list_milestones,
+)
 from ganray.tracking.store import tracking_uri
 from ganray.trial import TrialConfig
 from tests.conftest import RECORDED, STARTED, signals_at
+from tests.unit.tracking.playing import play
 
 
 def test_sweep_comes_back_with_what_it_searched(recorded: str) -> None:
@@ -24,7 +36,12 @@ def test_sweep_comes_back_with_what_it_searched(recorded: str) -> None:
     assert sweep.searched == ("loss", "d_steps", "weight_clip", "d_grad_clip", "d_lr")
     assert sweep.status == "RUNNING"
     assert sweep.params == {"data.name": "ring", "budget.updates": 20, "prune.risk": 0.02}
-    assert fetch_sweep("empty", recorded).status == "FINISHED"
+    assert (sweep.description, sweep.ended) == ("", None)
+    assert sweep.started is not None
+    assert sweep.started.timestamp() == STARTED / 1000
+    empty = fetch_sweep("empty", recorded)
+    assert (empty.status, empty.run_id != sweep.run_id) == ("FINISHED", True)
+    assert empty.ended is not None
 
 
 def test_trials_come_in_the_order_of_their_numbers(recorded: str) -> None:
@@ -201,6 +218,49 @@ def test_file_of_a_sweep_comes_back_as_it_was_recorded(recorded: str, here: Path
     assert path.read_text() == "name: recorded\n"
     with pytest.raises(UnknownSweepError, match=r"^no sweep named 'nope' is recorded in sqlite:"):
         fetch_sweep_file("nope", here, recorded)
+
+
+def test_reports_are_those_of_the_trials_and_values_asked_for(recorded: str) -> None:
+    trials = fetch_sweep("recorded", recorded).trials
+    found = list(fetch_reports([trials[3], trials[0]], ("modes", "fid"), recorded))
+    assert found == [
+        {"trial": 3, "update": 10, "modes": 8.0},
+        {"trial": 3, "update": 20, "modes": 8.0},
+        {"trial": 0, "update": 10, "modes": 7.5},
+        {"trial": 0, "update": 20, "modes": 2.0},
+    ]
+
+
+@pytest.fixture
+def played(store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a store with the sweep `small`, of two trials with pictures."""
+    monkeypatch.setattr(mlflow_recorder, "FLUSH_SECONDS", 0.02)
+    recorder = mlflow_recorder.MlflowRecorder(store, "ganray")
+    play(recorder)
+    recorder.close()
+    return store
+
+
+def test_pictures_come_back_by_their_names(played: str) -> None:
+    sweep = fetch_sweep("small", played)
+    names = ("real.png", "sweep.yaml", "nothing.png", "images/nothing.png")
+    files = fetch_artifacts(sweep.run_id, names, played)
+    assert list(files) == ["real.png", "sweep.yaml"]
+    assert Image.open(io.BytesIO(files["real.png"])).size == (48, 48)
+    trial = sweep.trials[1].run_id
+    milestones = list_milestones(trial, played)
+    assert list(milestones) == [30]  # without its thumbnail
+    found = fetch_artifacts(trial, ("best.png", *milestones.values()), played)
+    assert [Image.open(io.BytesIO(content)).size for content in found.values()] == [
+        (24, 24),
+        (16, 16),
+    ]
+
+
+def test_run_without_pictures_has_none(recorded: str) -> None:
+    run_id = fetch_sweep("recorded", recorded).trials[0].run_id
+    assert list_milestones(run_id, recorded) == {}
+    assert fetch_artifacts(run_id, ("best.png",), recorded) == {}
 
 
 def test_files_are_added_to_the_sweep_itself(store: str, here: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from PIL import Image
 
 from ganray.tracking import mlflow_recorder, mlflow_writer
 from ganray.tracking.mlflow_recorder import MlflowRecorder
@@ -218,6 +219,8 @@ def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
     client = MlflowClient(store)
     file = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
     assert file.read_text(encoding="utf-8") == SWEEP.sweep_file
+    real = Image.open(client.download_artifacts(parent.info.run_id, "real.png"))
+    assert real.size == (48, 48)
     machine = Path(client.download_artifacts(parent.info.run_id, "environment.json"))
     assert json.loads(machine.read_text()) == SWEEP.environment
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+from ganray.data.pictures import draw_real
 from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError, SpecError, SweepRunningError, UnknownSweepError
 from ganray.spec.models import SweepSpec
@@ -132,6 +133,28 @@ def confirming(folder: Path, **parts: Any) -> SweepSpec:
     space = {"d_lr": {"low": 1e-4, "high": 1e-2}}
     search = {"space": space, "trials": 3}
     return small_spec(folder, search=search, confirm={"top": 2, "seeds": 2}, **parts)
+
+
+def test_recorders_are_given_a_picture_of_real_data_at_the_start(
+    tmp_path: Path, play, resume
+) -> None:
+    spec = small_spec(tmp_path)
+    with pytest.raises(Killed):
+        play(spec, two_then_killed)
+    dataset = load_dataset(spec.data.model_dump())
+    assert resume(spec, rest)[1].real == draw_real(dataset)
+
+
+def test_sweep_whose_storage_is_full_runs_without_a_picture_of_real_data(
+    tmp_path: Path, play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(folder: str, name: str, content: bytes) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("ganray.tuning.real_picture.write_file", full)
+    result, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
+    assert (len(result.outcomes), memory.real) == (4, None)
+    assert "the picture of real data is not kept: no space left on device" in caplog.text
 
 
 def test_nothing_is_confirmed_unless_asked_for(tmp_path: Path, play) -> None:

@@ -10,10 +10,11 @@ from ganray.tracking import mlflow_recorder
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_sweep
 from ganray.tracking.recorder import MemoryRecorder
+from ganray.tracking.schema import REAL_PICTURE
 from ganray.trial import Outcome
 from ganray.tuning.confirm import studies_of
 from ganray.tuning.lease import Lease
-from ganray.tuning.places import BEST_PICTURE, samples_name, trial_location
+from ganray.tuning.places import BEST_PICTURE, samples_name, sweep_location, trial_location
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import INTERRUPTED, Told, sync_sweep, tell_all
 from tests.conftest import signals_at, small_spec
@@ -49,7 +50,8 @@ def test_recorder_that_is_told_the_past_knows_what_one_knows_that_heard_it(
     past = told(SweepStudy.load(spec))
     assert len(past.trials) == 6
     assert past.confirming == 2
-    heard = ("sweep", "trials", "reports", "times", "pictures", "endings", "kept")
+    assert past.real is not None
+    heard = ("sweep", "real", "trials", "reports", "times", "pictures", "endings", "kept")
     for name in (*heard, "best_checkpoints"):
         assert getattr(past, name) == getattr(live, name), name
     states = {n: [v.state for v in verdicts] for n, verdicts in live.verdicts.items()}
@@ -82,7 +84,9 @@ def test_picture_that_is_not_there_is_left_out(spec: SweepSpec) -> None:
     study = drive(spec, [])
     for name in (samples_name(20), BEST_PICTURE):
         Path(trial_location(spec, 3), name).unlink()
+    Path(sweep_location(spec), REAL_PICTURE).unlink()
     past = told(study)
+    assert past.real is None
     assert list(past.pictures[3]) == [40]
     assert past.kept[3] == {}
     assert past.best_checkpoints[3].endswith("/0003/best.pt")
@@ -95,9 +99,11 @@ def test_trials_are_told_without_evidence_while_its_storage_is_away(
         raise OSError("no route to host")
 
     study = drive(spec, [])
-    monkeypatch.setattr("ganray.tuning.sync.list_files", away)
+    for module in ("sync", "real_picture"):
+        monkeypatch.setattr(f"ganray.tuning.{module}.list_files", away)
     past = told(study)
     assert list(past.endings) == [0, 1, 2, 3]
+    assert past.real is None
     assert (past.pictures, past.kept) == ({}, {})
 
 

@@ -1,0 +1,89 @@
+"""Real data beside generated samples: of the best trial, and of one that failed."""
+
+from typing import Any
+
+from ganray.report import words
+from ganray.report.blocks import Gallery, Picture, Section, Strip
+from ganray.report.material import Material, Shots
+from ganray.trial import Outcome
+
+
+def samples(material: Material) -> Section | None:
+    """Pictures over the course of the best trial, and of a failed one; None where there are none.
+
+    Where the sweep recorded no picture of real data, it says so.
+    """
+    real = []
+    if material.real is not None:
+        real = [Picture(title="Real data", content=material.real, alt="Real data")]
+    rows = [row for row in (material.best, material.failed) if row is not None]
+    strips = [_strip(material, row, real) for row in rows if row["trial"] in material.shots]
+    shown = [strip for strip in strips if len(strip.pictures) > len(real)]
+    if not shown:
+        return None
+    said = "The same latents every time; where data are points, real ones lie beneath in orange."
+    lacking = "" if real else " No picture of real data was recorded."
+    return Section(
+        name="samples",
+        heading="Does it look like real data?",
+        said=[said + lacking],
+        blocks=[Gallery(name="samples", strips=shown)],
+    )
+
+
+def _strip(material: Material, row: dict[str, Any], real: list[Picture]) -> Strip:
+    number, best = row["trial"], material.best
+    is_best = best is not None and number == best["trial"]
+    what = "the best one." if is_best else _ended(row)
+    generated = _generated(material, row, material.shots[number])
+    return Strip(caption=f"Trial {number}, {what}", pictures=[*real, *generated])
+
+
+def _ended(row: dict[str, Any]) -> str:
+    if row["outcome"] == Outcome.COMPLETED:
+        return "which had its full budget and ended badly."
+    return f"which {row['outcome']}: {row['reason'] or words.NOTHING}"
+
+
+def _generated(material: Material, row: dict[str, Any], shots: Shots) -> list[Picture]:
+    """The first milestone, the best, and the last one or the stop."""
+    reports = {report["update"]: report for report in material.reports.get(row["trial"], ())}
+    updates = sorted(shots.milestones)
+    found: list[tuple[str, int | None, bytes | None]] = []
+    found += [("First", update, shots.milestones[update]) for update in updates[:1]]
+    found.append(("Best", _best_update(material, reports), shots.best))
+    if shots.stop is not None and row["outcome"] != Outcome.COMPLETED:
+        found.append(("Stopped", max(reports, default=None), shots.stop))
+    else:
+        found += [("Last", update, shots.milestones[update]) for update in updates[1:]]
+    return [
+        _picture(what, row["trial"], update, content, reports)
+        for what, update, content in found
+        if content is not None
+    ]
+
+
+def _best_update(material: Material, reports: dict[int, Any]) -> int | None:
+    """The update at which the trial's objective was best, the first of several."""
+    sign = 1.0 if material.sweep.direction == "min" else -1.0
+    known = {
+        update: sign * report[material.objective]
+        for update, report in sorted(reports.items())
+        if report.get(material.objective) is not None
+    }
+    return min(known, key=known.__getitem__, default=None)
+
+
+def _picture(
+    what: str, trial: int, update: int | None, content: bytes, reports: dict[int, Any]
+) -> Picture:
+    title = what if update is None else f"{what}, at update {update:,}"
+    report = {} if update is None else reports.get(update, {})
+    told = [
+        f"{name} {words.number(report[name])}"
+        for name in ("distance", "modes")
+        if report.get(name) is not None
+    ]
+    note = ", ".join(told)
+    alt = f"Samples of trial {trial}. {title}" + (f": {note}" if note else "")
+    return Picture(title=title, content=content, alt=alt, note=note)

@@ -1,0 +1,91 @@
+"""What settings have to do with it: where trials fail, where the best ones lie, what decides."""
+
+from functools import partial
+
+from ganray.report import words
+from ganray.report.blocks import Drawing, Section, Table
+from ganray.report.collapse_map import collapse_map, failures
+from ganray.report.coordinates import coordinates, find_lines
+from ganray.report.fates import told_trials
+from ganray.report.importance import Finding, importance_figure, what_decides
+from ganray.report.material import Material
+
+
+def failing(material: Material) -> Section:
+    """The collapse map; a sentence where no trial has come to an end."""
+    told, kinds, extremes = failures(material.frame)
+    if not told_trials(material.frame):
+        return Section(name="failing", heading=words.sentence(told))
+    drawing = Drawing(
+        name="collapse_map",
+        sketch=partial(collapse_map, material.frame, material.name),
+        alt="Map of losses by D:G ratio and by what bounds D: "
+        + "; ".join(filter(None, [told, kinds, extremes])),
+        caption="A row a loss, those that fail least at the top. A trial that ran to its end "
+        "failed if it ended badly.",
+    )
+    said = " ".join(f"{words.sentence(text)}." for text in (kinds, extremes) if text)
+    heading = words.sentence(told)
+    return Section(name="failing", heading=heading, said=[said] if said else [], blocks=[drawing])
+
+
+def where_trials_lie(material: Material) -> Section | None:
+    """Parallel coordinates; None where no trial has come to an end."""
+    lines = find_lines(material.frame, material.spec)
+    if not lines:
+        return None
+    sound = sum(not line.failed for line in lines)
+    said = (
+        f"{words.counted(sound, 'trial')} that did not fail, coloured by rank, and "
+        f"{len(lines) - sound} that did, dashed."
+    )
+    drawing = Drawing(
+        name="coordinates",
+        sketch=partial(coordinates, material.frame, material.spec, material.name),
+        alt=f"Parallel coordinates of {words.counted(len(lines), 'trial')} over "
+        f"{words.listed([*material.spec.search.space.entries, material.objective])}.",
+        caption="A line a trial, through its value of each parameter and, at the bottom, its "
+        f"objective. A line at “{words.NOTHING}” had no such parameter. Failed trials may lie "
+        "beyond the end of the last axis.",
+    )
+    heading = "Where do the best trials lie?"
+    return Section(name="coordinates", heading=heading, said=[said], blocks=[drawing])
+
+
+def what_matters(material: Material) -> Section:
+    """Importances, as far as there are trials enough to tell them."""
+    findings = material.findings
+    untold = [finding for finding in findings if finding.unknown]
+    said = [
+        f"What decides {finding.question} cannot be told: {finding.unknown}." for finding in untold
+    ]
+    if len(untold) == len(findings):
+        return Section(name="importance", heading="Which parameters matter?", said=said)
+    told = [finding for finding in findings if not finding.unknown]
+    drawing = Drawing(
+        name="importance",
+        sketch=partial(importance_figure, findings, material.name),
+        alt=" ".join(f"{words.sentence(what_decides(finding))}." for finding in told),
+        caption="By conditional PED-ANOVA: what parameters do only together is not in it.",
+    )
+    heading = words.sentence("; ".join(map(what_decides, told)))
+    tables = [_table(finding) for finding in told]
+    return Section(name="importance", heading=heading, said=said, blocks=[drawing, *tables])
+
+
+def _table(finding: Finding) -> Table:
+    what = {"failing": "for failing", "quality": "for quality"}[finding.question]
+    return Table(
+        caption=f"Importance {what}, of {words.counted(finding.trials, 'trial')}",
+        columns=("parameter", "share", "90 % interval"),
+        rows=[
+            (
+                row.parameter,
+                words.share(row.share),
+                f"{words.share(row.low)} to {words.share(row.high)}",
+            )
+            for row in finding.importances
+        ],
+        numbers={"share", "90 % interval"},
+        folded=True,
+    )
