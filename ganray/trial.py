@@ -72,58 +72,59 @@ class Verdict:
 class TrialConfig:
     """Everything that one trial's training depends on, beside data, networks and budget.
 
-    The names are those of the sweep file, Optuna, MLflow and the summary.
+    The names are those of the sweep file, Optuna, MLflow and the summary. What each one means
+    stands in `ganray.spec.parameters`, beside its limits.
     """
 
-    model: str = "gan"  # gan, vae or autoencoder
+    model: str = "gan"
 
     loss: str = "non_saturating"
-    fgan_generator: str = "heuristic"  # G's side of the f-GAN losses; or saturating
-    alpha: float = 0.5  # of fgan_alpha; neither 0 nor 1
-    penalty: str = "none"  # on D, beside the loss
-    penalty_weight: float | None = None  # lambda, or gamma of R1 and R2; None: the source's
-    penalty_schedule: str = "constant"  # how the weight goes to `penalty_final` times itself
+    fgan_generator: str = "heuristic"
+    alpha: float = 0.5
+    penalty: str = "none"
+    penalty_weight: float | None = None
+    penalty_schedule: str = "constant"
     penalty_final: float = 0.0
 
-    d_steps: int = 1  # discriminator updates in a row
-    g_steps: int = 1  # generator updates in a row
-    simultaneous: bool = False  # both gradients are taken before either network moves
-    warmup_d_steps: int | None = None  # `d_steps` in the first rounds; None: as always
-    warmup_rounds: int = 25  # rounds at the start that count as first
-    warmup_every: int | None = None  # rounds after which one more is like the first
+    d_steps: int = 1
+    g_steps: int = 1
+    simultaneous: bool = False
+    warmup_d_steps: int | None = None
+    warmup_rounds: int = 25
+    warmup_every: int | None = None
 
-    weight_clip: float | None = None  # bound on each of D's weights; None: off
+    weight_clip: float | None = None
     g_weight_clip: float | None = None
-    weight_clip_scope: str = "all"  # or weights: no biases, no gains of norms
-    spectral_norm: bool = False  # of D
-    d_grad_clip: float | None = None  # bound on the L2 norm of D's gradient; None: off
+    weight_clip_scope: str = "all"
+    spectral_norm: bool = False
+    d_grad_clip: float | None = None
     g_grad_clip: float | None = None
 
     optimizer: str = "adam"
-    d_optimizer: str | None = None  # None: `optimizer`
+    d_optimizer: str | None = None
     g_optimizer: str | None = None
     d_lr: float = 2e-4
     g_lr: float = 2e-4
-    lr_schedule: str = "constant"  # how both go to `lr_final` times themselves
+    lr_schedule: str = "constant"
     lr_final: float = 0.0
-    beta1: float = 0.5  # Adam and AdamW
-    beta2: float = 0.999  # Adam and AdamW
-    momentum: float = 0.0  # RMSprop and SGD
-    weight_decay: float = 0.0  # decoupled in AdamW, else L2
+    beta1: float = 0.5
+    beta2: float = 0.999
+    momentum: float = 0.0
+    weight_decay: float = 0.0
 
     batch_size: int = 128
     latent_dim: int = 16
-    ema: float | None = None  # decay of the average of G's weights, per G update; None: off
-    pack: int = 1  # samples that D judges together
-    instance_noise: float = 0.0  # standard deviation at the start, in that of the data; ends at 0
-    diffaugment: str | None = None  # such as color,translation,cutout
+    ema: float | None = None
+    pack: int = 1
+    instance_noise: float = 0.0
+    diffaugment: str | None = None
 
     conditioning: str = "none"
-    class_weight: float = 1.0  # of the classification loss of acgan and sgan
-    labelled: float = 1.0  # share of the training labels that sgan may see
-    kl_weight: float = 1.0  # beta of the VAE
+    class_weight: float = 1.0
+    labelled: float = 1.0
+    kl_weight: float = 1.0
 
-    dtype: str = "fp32"  # of the networks; or bf16
+    dtype: str = "fp32"
     compile: bool = False
     channels_last: bool = False
     seed: int = 0

@@ -50,14 +50,14 @@ def validate(
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of a sweep file.")] = False,
 ) -> None:
     """Check a sweep file: every problem at once, or one line that it is good."""
-    from ganray.spec.load import load_sweep
-    from ganray.spec.models import SweepSpec
-
     if schema:
-        print(json.dumps(SweepSpec.model_json_schema(), indent=2))
+        from ganray.spec.schema import json_schema
+
+        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return
     if file is None:
         raise typer.BadParameter("give a sweep file, or --schema", param_hint="SWEEP.yaml")
+    from ganray.spec.load import load_sweep
     from ganray.tuning.space import trial_count
 
     spec = load_sweep(file, settings or [])

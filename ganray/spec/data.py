@@ -16,6 +16,7 @@ class Data(Part):
 
     name: str
     seed: Seed = 0
+    """Seed of all that is drawn of the data: samples, split, classifier or bins."""
 
     @property
     def shape(self) -> Shape | None:
@@ -47,6 +48,7 @@ class Mixture(Data):
     """Gaussians, drawn when a sweep starts."""
 
     train_size: PositiveInt = 50_000
+    """Samples to train on; 5,000 more are held out."""
 
     @property
     def samples(self) -> int | None:
@@ -64,7 +66,9 @@ class Gaussian1dData(Mixture):
 
     name: Literal["gaussian-1d"]
     mean: float = 4.0
+    """Mean."""
     std: PositiveFloat = 1.25
+    """Standard deviation."""
 
     @property
     def has_labels(self) -> bool | None:
@@ -82,8 +86,11 @@ class Mixture1dData(Mixture):
 
     name: Literal["mixture-1d"]
     means: Annotated[Sequence[float], Field(min_length=1)] = (-4.0, 0.0, 4.0)
+    """Mean of each component, which is a mode."""
     stds: Sequence[PositiveFloat] = (0.5, 0.25, 1.0)
-    weights: Sequence[PositiveFloat] = (0.3, 0.3, 0.4)  # relative to one another
+    """Standard deviation of each component."""
+    weights: Sequence[PositiveFloat] = (0.3, 0.3, 0.4)
+    """Weight of each component, relative to the others."""
 
     @model_validator(mode="after")
     def _as_many(self) -> Self:
@@ -131,9 +138,13 @@ class RingData(PlanarData):
 
     name: Literal["ring"]
     modes: Annotated[int, Field(ge=2, le=100)] = 8
+    """How many Gaussians."""
     std: PositiveFloat = 0.02
+    """Standard deviation of each Gaussian."""
     radius: PositiveFloat = 1.0
+    """Radius of the circle."""
     variant: Literal["pacgan", "wgan-gp", "d2gan", "presgan"] | None = None
+    """The ring as this paper published it, with no option beside but the seed; null: your own."""
 
 
 class GridData(PlanarData):
@@ -141,9 +152,13 @@ class GridData(PlanarData):
 
     name: Literal["grid"]
     modes: Annotated[int, Field(ge=4, le=100)] = 25
+    """How many Gaussians: a square number."""
     std: PositiveFloat = 0.05
+    """Standard deviation of each Gaussian."""
     spacing: PositiveFloat = 2.0
+    """Distance between neighbours."""
     variant: Literal["pacgan", "wgan-gp", "bourgan"] | None = None
+    """The grid as this paper published it, with no option beside but the seed; null: your own."""
 
     @model_validator(mode="after")
     def _square(self) -> Self:
@@ -185,9 +200,12 @@ class MnistData(Images):
     """MNIST or Fashion-MNIST from the Hugging Face Hub, or from parquet files in its schema."""
 
     name: Literal["mnist", "fashion-mnist"]
-    path: str | None = None  # a parquet file, or a folder of them; None: the Hub
-    size: PositiveInt | None = None  # None: 28; 32: two more black pixels on every side
-    heldout: PositiveInt | None = None  # None: the test part
+    path: str | None = None
+    """A parquet file as on the Hub, or a folder of them; null: the Hugging Face Hub."""
+    size: PositiveInt | None = None
+    """Pixels a side; null: 28; 32: with a black border, others are scaled."""
+    heldout: PositiveInt | None = None
+    """Images to hold out; null: 10,000 of the test part, else a tenth, at most 5,000."""
 
     @property
     def shape(self) -> Shape | None:
@@ -201,8 +219,11 @@ class Cifar10Data(Images):
 
     name: Literal["cifar10"]
     path: str | None = None
-    size: PositiveInt | None = None  # None: 32
+    """A parquet file as on the Hub, or a folder of them; null: the Hugging Face Hub."""
+    size: PositiveInt | None = None
+    """Pixels a side; null: 32; others are scaled."""
     heldout: PositiveInt | None = None
+    """Images to hold out; null: 10,000 of the test part, else a tenth, at most 5,000."""
 
     @property
     def shape(self) -> Shape | None:
@@ -216,9 +237,13 @@ class StackedMnistData(Images):
 
     name: Literal["stacked-mnist"]
     path: str | None = None
+    """MNIST as a parquet file as on the Hub, or a folder of them; null: the Hugging Face Hub."""
     stacks: Literal[3, 4] = 3
+    """Digits an image: 3 make 1,000 modes, 4 make 10,000."""
     size: Literal[28, 32] = 28
+    """Pixels a side; 32: with a black border."""
     train_size: PositiveInt = 128_000
+    """Images to train on; 10,000 more are held out."""
 
     @property
     def shape(self) -> Shape | None:
@@ -236,11 +261,17 @@ class ImagesData(Images):
 
     name: Literal["images"]
     path: str
+    """A parquet file, or a folder of them or of images; sub-folders are labels or train, test."""
     size: PositiveInt = 32
+    """Pixels a side; the middle square of each image is scaled to it."""
     channels: Literal[1, 3] = 3
-    column: str | None = None  # None: the only image column
-    label_column: str | None = None  # None: `label`, if there is one
+    """1: grey, 3: colour."""
+    column: str | None = None
+    """Column of images in parquet; null: the only one there is."""
+    label_column: str | None = None
+    """Column of labels in parquet, integers or words; null: label, if there is one."""
     heldout: PositiveInt | None = None
+    """Images to hold out; null: 10,000 of the test part, else a tenth, at most 5,000."""
 
     @property
     def shape(self) -> Shape | None:
@@ -258,9 +289,13 @@ class VectorsData(Data):
 
     name: Literal["vectors"]
     path: str
+    """A .npy array or .pt tensor, or an .npz with arrays x and, if you like, labels, conditions."""
     labels: str | None = None
+    """A .npy or .pt of integers [N] from 0 on; null: those of the .npz, if any."""
     conditions: str | None = None
+    """A .npy or .pt of numbers [N, K] that G is told; null: those of the .npz, if any."""
     heldout: PositiveInt | None = None
+    """Samples to hold out; null: 5,000 or a tenth, whichever is fewer."""
 
     @property
     def has_labels(self) -> bool | None:

@@ -34,13 +34,19 @@ class Search(Part):
     """What is searched, and how."""
 
     sampler: SamplerName = "tpe"
+    """Who chooses the settings of the next trial."""
     trials: PositiveInt = 20
+    """Trials of the search; a grid has as many as it has points."""
     concurrency: Annotated[
         PositiveInt | Literal["auto"], or_auto("a whole number greater than 0")
     ] = "auto"
+    """Trials at a time; auto: as many as the machine or cluster holds."""
     seed: Seed = 0
+    """Seed of the sampler and of the trials' own seeds."""
     first: list[Trainer] = Field(default_factory=list)
+    """Points to try first, as trial parameters; ganray train takes what is not set from [0]."""
     space: Space
+    """Trial parameters that are searched, each with its choices or its range."""
 
 
 # --- the rest -------------------------------------------------------------------------------------
@@ -58,7 +64,9 @@ class Objective(Part):
     metric: Annotated[
         str, BeforeValidator(_known_signal), WithJsonSchema({"enum": sorted(SIGNALS)})
     ] = "distance"
-    mode: Direction | None = None  # None: the signal's own better direction
+    """The signal; its median over the last three reports is the objective."""
+    mode: Direction | None = None
+    """Whether less or more is better; null: the signal's own direction."""
 
     @model_validator(mode="after")
     def _directed(self) -> Self:
@@ -79,9 +87,12 @@ class Objective(Part):
 class Prune(Part):
     """Which trials are stopped early: first by health, then healthy ones by a stock pruner."""
 
-    risk: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.02  # None: no health rules
+    risk: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.02
+    """Accepted probability of stopping a trial that would end healthy; null: no health rules."""
     audit: Share = 0.0
+    """Share of the trials to be stopped that run on, to measure how often a stop is wrong."""
     then: PrunerName = "median"
+    """Stock Optuna pruner of healthy trials, from half the budget on (wilcoxon: report 2)."""
 
 
 def _inception_or_path(name: str) -> str:
@@ -92,15 +103,18 @@ class Measure(Part):
     """What is measured beside the signals: wherever a picture is drawn, at most 8 times a trial."""
 
     metrics: list[MetricName] = Field(default_factory=list)
-    # for metrics of features: None, the data's own; `inception`; or `package.module:Name`
+    """Metrics to measure; each costs far more than the signals."""
     features: Annotated[str, AfterValidator(_inception_or_path)] | None = None
+    """Network whose features are compared: inception or package.module:Name; null: the data's."""
 
 
 class Confirm(Part):
     """How many of the best settings run again, each with how many new seeds; both 0: none."""
 
     top: NonNegativeInt = 0
+    """How many of the best settings run again after the search."""
     seeds: NonNegativeInt = 0
+    """How many fresh seeds each of them gets."""
 
     @property
     def trials(self) -> int:
@@ -112,10 +126,15 @@ class Budget(Part):
     """`updates` and `reports` of one trial; `hours` and `failures` of the sweep."""
 
     updates: PositiveInt = 10_000
+    """Optimiser steps of a trial, those of D and of G together."""
     reports: PositiveInt = 40
+    """How often a trial is measured, evenly over its updates."""
     hours: PositiveFloat | None = None
-    failures: NonNegativeInt = 5  # crashed trials that a sweep takes before it ends
-    silence_minutes: PositiveFloat | None = 60  # without a report, after which a trial has crashed
+    """Hours of the whole sweep, resumes included; null: no limit."""
+    failures: NonNegativeInt = 5
+    """Crashed trials that the sweep takes; with one more it ends."""
+    silence_minutes: PositiveFloat | None = 60
+    """Minutes without a report after which a trial has crashed; null: it may take for ever."""
 
     @model_validator(mode="after")
     def _enough_updates(self) -> Self:
@@ -133,14 +152,14 @@ class Budget(Part):
 
 
 class Resources(Part):
-    """What one trial takes, and at most `max_gpus` all that run at a time.
-
-    `gpu: auto` is a share of a GPU if there are GPUs, else none.
-    """
+    """What one trial takes, and at most `max_gpus` all that run at a time."""
 
     cpu: PositiveFloat = 1
+    """CPU cores of one trial."""
     gpu: Annotated[NonNegativeFloat | Literal["auto"], or_auto("a number of at least 0")] = "auto"
+    """GPUs of one trial, or a share of one; auto: a share if there are GPUs, else none."""
     max_gpus: PositiveFloat | None = None
+    """GPUs of all trials that run at a time; null: no limit."""
 
 
 def _without_secret(url: str) -> str:
@@ -157,36 +176,54 @@ Place = Annotated[str, AfterValidator(_without_secret)]
 
 
 class Storage(Part):
-    """Where the study and the trials' files are; None: `~/ray_results`."""
+    """Places: URLs, which hold no password, or folders."""
 
     study: Place | None = None
+    """Database URL, journal file or folder of the Optuna study; null: beside the results."""
     results: Place | None = None
+    """Folder or URL (s3://…) of checkpoints and pictures; null: ~/ray_results."""
 
 
 class Tracking(Part):
-    """The MLflow store; None: `MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db` here."""
+    """The MLflow store."""
 
     uri: Place | None = None
+    """MLflow store; null: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db here."""
     experiment: Annotated[str, Field(min_length=1)] = "ganray"
+    """MLflow experiment of the runs; made if it is not there."""
 
 
 class SweepSpec(Part):
     """One sweep: one YAML file, one Optuna study, one parent MLflow run."""
 
     name: Annotated[str, Field(pattern=SWEEP_NAME)]
+    """Of the study, the MLflow run and the folder: letters, digits, - and _, at most 100."""
     description: str | None = None
+    """What the sweep is to find out; stands beside it in MLflow."""
     data: DataPart
+    """What trials train on: a data set by name, with its options."""
     networks: NetworksPart = MlpNetworks()
+    """G and D: an architecture by name, with its options."""
     measure: Measure = Measure()
+    """What is measured beside the signals, at most 8 times a trial."""
     trainer: Trainer = Trainer()
+    """Trial parameters that stay fixed."""
     search: Search
+    """What is searched, how, and how many trials."""
     objective: Objective = Objective()
-    prune: Prune | None = Prune()  # None: nothing is stopped early but what is not finite
+    """What the search optimises."""
+    prune: Prune | None = Prune()
+    """Which trials are stopped early; null: only those that are not finite."""
     confirm: Confirm = Confirm()
+    """Whether the best settings run again with fresh seeds; both 0: they do not."""
     budget: Budget = Budget()
+    """How long a trial, and how long the sweep, may go on."""
     resources: Resources = Resources()
+    """What one trial takes of the machine or cluster, and the whole sweep at most."""
     storage: Storage = Storage()
+    """Where the study and the trials' files are."""
     tracking: Tracking = Tracking()
+    """Where every trial is recorded."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

@@ -50,13 +50,21 @@ class MlpNetworks(Nets):
 
     name: Literal["mlp"] = "mlp"
     width: PositiveInt = 128
-    depth: NonNegativeInt = 2  # hidden layers
-    d_width: PositiveInt | None = None  # None: as G
+    """Units of each hidden layer."""
+    depth: NonNegativeInt = 2
+    """Hidden layers; 0: linear networks."""
+    d_width: PositiveInt | None = None
+    """Units of each hidden layer of D; null: width."""
     d_depth: NonNegativeInt | None = None
+    """Hidden layers of D; null: depth."""
     g_norm: NormName = "none"
+    """Normalisation in G."""
     d_norm: NormName = "none"
+    """Normalisation in D; batch: D judges batches, so no gradient penalties."""
     d_activation: Literal["leaky_relu", "maxout"] = "leaky_relu"
-    init_std: PositiveFloat | None = None  # of all initial weights; None: torch's own
+    """Activation in D."""
+    init_std: PositiveFloat | None = None
+    """Standard deviation of the initial weights; null: PyTorch's own."""
 
 
 class ImageNetworks(Nets):
@@ -81,7 +89,8 @@ class ConvNetworks(ImageNetworks):
     """A small convolutional pair, for images whose sides are multiples of 4."""
 
     name: Literal["conv"]
-    width: PositiveInt = 32  # channels at full resolution
+    width: PositiveInt = 32
+    """Channels at full resolution."""
 
     _sides = "sides that are multiples of 4"
 
@@ -93,9 +102,12 @@ class DcganNetworks(ImageNetworks):
     """DCGAN (Radford et al. 2016), for images of 28, 32 or 64 pixels a side."""
 
     name: Literal["dcgan"]
-    width: PositiveInt = 64  # channels beside the image
+    width: PositiveInt = 64
+    """Channels next to the image, doubled at each halving of its sides."""
     g_norm: NormName = "batch"
+    """Normalisation in G."""
     d_norm: NormName = "none"
+    """Normalisation in D; batch is the paper's: D judges batches, so no gradient penalties."""
 
     _sides = "28, 32 or 64 pixels a side"
 
@@ -108,7 +120,9 @@ class SnganNetworks(ImageNetworks):
 
     name: Literal["sngan-resnet"]
     g_width: PositiveInt = 256
+    """Channels of G."""
     d_width: PositiveInt = 128
+    """Channels of D."""
 
     _sides = "32 pixels a side"
 
@@ -121,7 +135,9 @@ class ResnetNetworks(ImageNetworks):
 
     name: Literal["resnet"]
     width: PositiveInt = 64
-    depth: PositiveInt = 1  # residual blocks a resolution
+    """Channels at full resolution, doubled at each halving of the sides."""
+    depth: PositiveInt = 1
+    """Residual blocks at each resolution."""
 
     _sides = "28 or 32 pixels a side"
 
@@ -139,9 +155,13 @@ class CustomNetworks(Nets):
 
     name: Literal["custom"]
     generator: ImportPath
+    """What builds G, called with (shape, latent_dim, **g_options): package.module:Name."""
     discriminator: ImportPath
+    """What builds D, called with (shape, **d_options): package.module:Name."""
     g_options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of generator."""
     d_options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of discriminator."""
 
 
 NetworksPart = Annotated[

@@ -35,9 +35,18 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Part(BaseModel):
-    """Base of every part: frozen, strict about types, closed to unknown keys."""
+    """Base of every part: frozen, strict about types, closed to unknown keys.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    The text under a field is its description in the JSON schema: shown by editors and the README.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 def or_auto(words: str) -> WrapValidator:
@@ -92,60 +101,105 @@ def _known_augmentations(policy: str) -> str:
 
 
 class Trainer(Part):
-    """Trial parameters; the defaults are those of `TrialConfig`."""
+    """Trial parameters, fixed under `trainer` or searched under `search.space`."""
 
     model: ModelName = "gan"
+    """What is trained; vae and autoencoder are comparisons, with G as the decoder."""
 
     loss: LossName = "non_saturating"
+    """The GAN loss, of both networks."""
     fgan_generator: FganGeneratorName = "heuristic"
+    """G's side of an fgan loss: heuristic keeps its gradient while D wins, saturating does not."""
     alpha: Annotated[float, AfterValidator(_usable_alpha)] = 0.5
+    """Which divergence fgan_alpha is; not 0, nor above 0.85 up to 1."""
     penalty: PenaltyName = "none"
+    """Penalty on D, added to its loss."""
     penalty_weight: PositiveFloat | None = None
+    """Weight of the penalty: lambda; of r1, r2 and r1_r2 gamma, halved. null: 10, of lecam 0.3."""
     penalty_schedule: ScheduleName = "constant"
+    """How penalty_weight goes to penalty_final times itself over the trial."""
     penalty_final: NonNegativeFloat = 0.0
+    """What penalty_weight is multiplied by at the end of its schedule."""
 
     d_steps: PositiveInt = 1
+    """Updates of D in a row, in each round."""
     g_steps: PositiveInt = 1
+    """Updates of G in a row, in each round."""
     simultaneous: bool = False
+    """Whether both gradients are taken before either network moves."""
     warmup_d_steps: PositiveInt | None = None
+    """Updates of D in a round of warm-up; null: no warm-up. WGAN's authors: 100."""
     warmup_rounds: NonNegativeInt = 25
+    """Rounds of warm-up at the start."""
     warmup_every: PositiveInt | None = None
+    """Every so many rounds one more is of warm-up; null: none. WGAN's authors: 500."""
 
     weight_clip: PositiveFloat | None = None
+    """Bound on the absolute value of each weight of D; null: off."""
     g_weight_clip: PositiveFloat | None = None
+    """Bound on the absolute value of each weight of G; null: off."""
     weight_clip_scope: WeightClipScopeName = "all"
+    """What weight clipping bounds; weights: no biases, and nothing of norms."""
     spectral_norm: bool = False
+    """Whether each layer of D is divided by its largest singular value."""
     d_grad_clip: PositiveFloat | None = None
+    """Bound on the L2 norm of D's gradient; null: off."""
     g_grad_clip: PositiveFloat | None = None
+    """Bound on the L2 norm of G's gradient; null: off."""
 
     optimizer: OptimizerName = "adam"
+    """Optimiser of both networks."""
     d_optimizer: OptimizerName | None = None
+    """Optimiser of D; null: optimizer."""
     g_optimizer: OptimizerName | None = None
+    """Optimiser of G; null: optimizer."""
     d_lr: PositiveFloat = 2e-4
+    """Learning rate of D."""
     g_lr: PositiveFloat = 2e-4
+    """Learning rate of G."""
     lr_schedule: ScheduleName = "constant"
+    """How both learning rates go to lr_final times themselves over the trial."""
     lr_final: NonNegativeFloat = 0.0
+    """What both learning rates are multiplied by at the end of their schedule."""
     beta1: Decay = 0.5
+    """Decay of the mean gradient, of adam and adamw."""
     beta2: Decay = 0.999
+    """Decay of the mean squared gradient, of adam and adamw."""
     momentum: Decay = 0.0
+    """Momentum of rmsprop and sgd."""
     weight_decay: NonNegativeFloat = 0.0
+    """Weight decay of both networks: decoupled in adamw, else an L2 term."""
 
     batch_size: PositiveInt = 128
+    """Real samples, and as many generated ones, in an update; packs where pack is above 1."""
     latent_dim: PositiveInt = 16
+    """Length of the latent vector that G makes a sample of."""
     ema: Decay | None = None
+    """Decay of the average of G's weights, per update of G; null: no average."""
     pack: Annotated[int, Field(ge=1, le=4)] = 1
+    """Samples that D judges together, as PacGAN; 1: each by itself."""
     instance_noise: NonNegativeFloat = 0.0
+    """Noise on what D sees, in standard deviations of the data; falls to 0 over the trial."""
     diffaugment: Annotated[str, AfterValidator(_known_augmentations)] | None = None
+    """Augmentations of what D sees, such as color,translation,cutout; null: none."""
 
     conditioning: ConditioningName = "none"
+    """How the networks use labels; concat and projection take condition vectors, too."""
     class_weight: PositiveFloat = 1.0
+    """Weight of the classification loss of acgan and sgan."""
     labelled: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the training labels that sgan may see."""
     kl_weight: PositiveFloat = 1.0
+    """Weight of the KL term of a vae: the beta of a beta-VAE."""
 
     dtype: DtypeName = "fp32"
+    """Precision of the networks; losses and penalties are always in fp32."""
     compile: bool = False
+    """Whether networks go through torch.compile."""
     channels_last: bool = False
+    """Whether images lie in memory with their channels last."""
     seed: Seed = 0
+    """Seed of the trial; where the file does not set it, each trial has one of its own."""
 
     @property
     def given(self) -> dict[str, Any]:
