@@ -1,10 +1,12 @@
 """Every sweep that is shipped can be run: it is valid, asks for valid trials, and they train."""
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import jsonschema
 import optuna
 import pytest
 import torch
@@ -13,12 +15,16 @@ from threadpoolctl import threadpool_limits
 from ganray.data.registry import load_dataset
 from ganray.spec.load import load_sweep
 from ganray.spec.parameters import Trainer
+from ganray.spec.schema import json_schema
+from ganray.spec.yaml import read_yaml
 from ganray.trial import TrialConfig
 from ganray.tuning.session import Session, Workbench
 from ganray.tuning.study import SweepStudy
 from tests.conftest import Answer
 
-SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "sweeps"
+SWEEPS = sorted(FOLDER.glob("*.yaml"))
+SCHEMA = FOLDER / "schema.json"
 
 every_sweep = pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 
@@ -41,6 +47,18 @@ def test_sweep_is_valid_and_named_like_its_file(path: Path, ganray) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert load_sweep(path).name == path.stem
     assert load_sweep(path).description
+
+
+def test_schema_is_that_of_the_code() -> None:
+    stale = "run `ganray validate --schema > sweeps/schema.json`"
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema(), stale
+
+
+@every_sweep
+def test_editors_find_the_schema_of_a_sweep_and_no_fault_by_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA.name}\n")
+    jsonschema.validate(read_yaml(text), json_schema())
 
 
 @every_sweep
