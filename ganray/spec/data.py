@@ -66,9 +66,9 @@ class Gaussian1dData(Mixture):
 
     name: Literal["gaussian-1d"]
     mean: float = 4.0
-    """Mean."""
+    """Mean of the samples."""
     std: PositiveFloat = 1.25
-    """Standard deviation."""
+    """Standard deviation of the samples."""
 
     @property
     def has_labels(self) -> bool | None:
@@ -257,11 +257,11 @@ class StackedMnistData(Images):
 
 
 class ImagesData(Images):
-    """The user's own images: parquet files with an image column, or a folder of image files."""
+    """Images of your own: parquet files with an image column, or a folder of image files."""
 
     name: Literal["images"]
     path: str
-    """A parquet file, or a folder of them or of images; sub-folders are labels or train, test."""
+    """A parquet file, or a folder of them or of images; sub-folders: labels, or `train`, `test`."""
     size: PositiveInt = 32
     """Pixels a side; the middle square of each image is scaled to it."""
     channels: Literal[1, 3] = 3
@@ -269,7 +269,7 @@ class ImagesData(Images):
     column: str | None = None
     """Column of images in parquet; null: the only one there is."""
     label_column: str | None = None
-    """Column of labels in parquet, integers or words; null: label, if there is one."""
+    """Column of labels in parquet, integers or words; null: `label`, if there is one."""
     heldout: PositiveInt | None = None
     """Images to hold out; null: 10,000 of the test part, else a tenth, at most 5,000."""
 
@@ -285,11 +285,11 @@ class ImagesData(Images):
 
 
 class VectorsData(Data):
-    """The user's own arrays: a .npy, .npz or .pt file."""
+    """Arrays of your own: a .npy, .npz or .pt file."""
 
     name: Literal["vectors"]
     path: str
-    """A .npy array or .pt tensor, or an .npz with arrays x and, if you like, labels, conditions."""
+    """A .npy array, a .pt tensor, or an .npz with `x` and, if you like, `labels`, `conditions`."""
     labels: str | None = None
     """A .npy or .pt of integers [N] from 0 on; null: those of the .npz, if any."""
     conditions: str | None = None

@@ -44,7 +44,7 @@ class Search(Part):
     seed: Seed = 0
     """Seed of the sampler and of the trials' own seeds."""
     first: list[Trainer] = Field(default_factory=list)
-    """Points to try first, as trial parameters; ganray train takes what is not set from [0]."""
+    """Points to try first, as trial parameters; `ganray train` takes the first."""
     space: Space
     """Trial parameters that are searched, each with its choices or its range."""
 
@@ -92,7 +92,7 @@ class Prune(Part):
     audit: Share = 0.0
     """Share of the trials to be stopped that run on, to measure how often a stop is wrong."""
     then: PrunerName = "median"
-    """Stock Optuna pruner of healthy trials, from half the budget on (wilcoxon: report 2)."""
+    """Stock Optuna pruner of healthy trials, from half the budget on (`wilcoxon`: report 2)."""
 
 
 def _inception_or_path(name: str) -> str:
@@ -105,7 +105,7 @@ class Measure(Part):
     metrics: list[MetricName] = Field(default_factory=list)
     """Metrics to measure; each costs far more than the signals."""
     features: Annotated[str, AfterValidator(_inception_or_path)] | None = None
-    """Network whose features are compared: inception or package.module:Name; null: the data's."""
+    """Features to compare: `inception` or `package.module:Name`; null: the data's own."""
 
 
 class Confirm(Part):
@@ -181,14 +181,14 @@ class Storage(Part):
     study: Place | None = None
     """Database URL, journal file or folder of the Optuna study; null: beside the results."""
     results: Place | None = None
-    """Folder or URL (s3://…) of checkpoints and pictures; null: ~/ray_results."""
+    """Folder or URL (`s3://…`) of checkpoints and pictures; null: `~/ray_results`."""
 
 
 class Tracking(Part):
     """The MLflow store."""
 
     uri: Place | None = None
-    """MLflow store; null: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db here."""
+    """MLflow store; null: `$MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db` here."""
     experiment: Annotated[str, Field(min_length=1)] = "ganray"
     """MLflow experiment of the runs; made if it is not there."""
 
@@ -197,7 +197,7 @@ class SweepSpec(Part):
     """One sweep: one YAML file, one Optuna study, one parent MLflow run."""
 
     name: Annotated[str, Field(pattern=SWEEP_NAME)]
-    """Of the study, the MLflow run and the folder: letters, digits, - and _, at most 100."""
+    """Of the study, the MLflow run and the folder: letters, digits, `-` and `_`, at most 100."""
     description: str | None = None
     """What the sweep is to find out; stands beside it in MLflow."""
     data: DataPart

@@ -54,13 +54,13 @@ class MlpNetworks(Nets):
     depth: NonNegativeInt = 2
     """Hidden layers; 0: linear networks."""
     d_width: PositiveInt | None = None
-    """Units of each hidden layer of D; null: width."""
+    """Units of each hidden layer of D; null: `width`."""
     d_depth: NonNegativeInt | None = None
-    """Hidden layers of D; null: depth."""
+    """Hidden layers of D; null: `depth`."""
     g_norm: NormName = "none"
     """Normalisation in G."""
     d_norm: NormName = "none"
-    """Normalisation in D; batch: D judges batches, so no gradient penalties."""
+    """Normalisation in D; `batch`: D judges batches, so no gradient penalties."""
     d_activation: Literal["leaky_relu", "maxout"] = "leaky_relu"
     """Activation in D."""
     init_std: PositiveFloat | None = None
@@ -107,7 +107,7 @@ class DcganNetworks(ImageNetworks):
     g_norm: NormName = "batch"
     """Normalisation in G."""
     d_norm: NormName = "none"
-    """Normalisation in D; batch is the paper's: D judges batches, so no gradient penalties."""
+    """Normalisation in D; `batch` is the paper's: D judges batches, so no gradient penalties."""
 
     _sides = "28, 32 or 64 pixels a side"
 
@@ -146,7 +146,7 @@ class ResnetNetworks(ImageNetworks):
 
 
 class CustomNetworks(Nets):
-    """The user's own: `package.module:Name` of what builds G, and D.
+    """Networks of your own: `package.module:Name` of what builds G, and D.
 
     `generator(shape, latent_dim, **g_options)` gives a module [B, latent_dim] -> [B, *shape];
     `discriminator(shape, **d_options)` one [B, *shape] -> logits [B], or, with an attribute
@@ -155,13 +155,13 @@ class CustomNetworks(Nets):
 
     name: Literal["custom"]
     generator: ImportPath
-    """What builds G, called with (shape, latent_dim, **g_options): package.module:Name."""
+    """`package.module:Name` of what builds G, called with `(shape, latent_dim, **g_options)`."""
     discriminator: ImportPath
-    """What builds D, called with (shape, **d_options): package.module:Name."""
+    """`package.module:Name` of what builds D, called with `(shape, **d_options)`."""
     g_options: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of generator."""
+    """Further arguments of `generator`."""
     d_options: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of discriminator."""
+    """Further arguments of `discriminator`."""
 
 
 NetworksPart = Annotated[

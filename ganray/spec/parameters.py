@@ -104,22 +104,22 @@ class Trainer(Part):
     """Trial parameters, fixed under `trainer` or searched under `search.space`."""
 
     model: ModelName = "gan"
-    """What is trained; vae and autoencoder are comparisons, with G as the decoder."""
+    """What is trained; `vae` and `autoencoder` are comparisons, with G as the decoder."""
 
     loss: LossName = "non_saturating"
     """The GAN loss, of both networks."""
     fgan_generator: FganGeneratorName = "heuristic"
-    """G's side of an fgan loss: heuristic keeps its gradient while D wins, saturating does not."""
+    """G's side of an f-GAN loss; `heuristic` keeps its gradient while D wins."""
     alpha: Annotated[float, AfterValidator(_usable_alpha)] = 0.5
-    """Which divergence fgan_alpha is; not 0, nor above 0.85 up to 1."""
+    """Which divergence `fgan_alpha` is; not 0, nor above 0.85 up to 1."""
     penalty: PenaltyName = "none"
     """Penalty on D, added to its loss."""
     penalty_weight: PositiveFloat | None = None
-    """Weight of the penalty: lambda; of r1, r2 and r1_r2 gamma, halved. null: 10, of lecam 0.3."""
+    """λ of the penalty; of `r1`, `r2` and `r1_r2` γ, which is halved. null: 10, of `lecam` 0.3."""
     penalty_schedule: ScheduleName = "constant"
-    """How penalty_weight goes to penalty_final times itself over the trial."""
+    """How `penalty_weight` goes to `penalty_final` times itself over the trial."""
     penalty_final: NonNegativeFloat = 0.0
-    """What penalty_weight is multiplied by at the end of its schedule."""
+    """What `penalty_weight` is multiplied by at the end of its schedule."""
 
     d_steps: PositiveInt = 1
     """Updates of D in a row, in each round."""
@@ -139,7 +139,7 @@ class Trainer(Part):
     g_weight_clip: PositiveFloat | None = None
     """Bound on the absolute value of each weight of G; null: off."""
     weight_clip_scope: WeightClipScopeName = "all"
-    """What weight clipping bounds; weights: no biases, and nothing of norms."""
+    """What weight clipping bounds; `weights`: no biases, and nothing of norms."""
     spectral_norm: bool = False
     """Whether each layer of D is divided by its largest singular value."""
     d_grad_clip: PositiveFloat | None = None
@@ -150,28 +150,28 @@ class Trainer(Part):
     optimizer: OptimizerName = "adam"
     """Optimiser of both networks."""
     d_optimizer: OptimizerName | None = None
-    """Optimiser of D; null: optimizer."""
+    """Optimiser of D; null: `optimizer`."""
     g_optimizer: OptimizerName | None = None
-    """Optimiser of G; null: optimizer."""
+    """Optimiser of G; null: `optimizer`."""
     d_lr: PositiveFloat = 2e-4
     """Learning rate of D."""
     g_lr: PositiveFloat = 2e-4
     """Learning rate of G."""
     lr_schedule: ScheduleName = "constant"
-    """How both learning rates go to lr_final times themselves over the trial."""
+    """How both learning rates go to `lr_final` times themselves over the trial."""
     lr_final: NonNegativeFloat = 0.0
     """What both learning rates are multiplied by at the end of their schedule."""
     beta1: Decay = 0.5
-    """Decay of the mean gradient, of adam and adamw."""
+    """Decay of the mean gradient, of `adam` and `adamw`."""
     beta2: Decay = 0.999
-    """Decay of the mean squared gradient, of adam and adamw."""
+    """Decay of the mean squared gradient, of `adam` and `adamw`."""
     momentum: Decay = 0.0
-    """Momentum of rmsprop and sgd."""
+    """Momentum of `rmsprop` and `sgd`."""
     weight_decay: NonNegativeFloat = 0.0
-    """Weight decay of both networks: decoupled in adamw, else an L2 term."""
+    """Weight decay of both networks: decoupled in `adamw`, else an L2 term."""
 
     batch_size: PositiveInt = 128
-    """Real samples, and as many generated ones, in an update; packs where pack is above 1."""
+    """Real samples, and as many generated ones, in an update; packs if `pack` > 1."""
     latent_dim: PositiveInt = 16
     """Length of the latent vector that G makes a sample of."""
     ema: Decay | None = None
@@ -181,21 +181,21 @@ class Trainer(Part):
     instance_noise: NonNegativeFloat = 0.0
     """Noise on what D sees, in standard deviations of the data; falls to 0 over the trial."""
     diffaugment: Annotated[str, AfterValidator(_known_augmentations)] | None = None
-    """Augmentations of what D sees, such as color,translation,cutout; null: none."""
+    """Augmentations of what D sees, such as `color,translation,cutout`; null: none."""
 
     conditioning: ConditioningName = "none"
-    """How the networks use labels; concat and projection take condition vectors, too."""
+    """How the networks use labels; `concat` and `projection` take condition vectors, too."""
     class_weight: PositiveFloat = 1.0
-    """Weight of the classification loss of acgan and sgan."""
+    """Weight of the classification loss of `acgan` and `sgan`."""
     labelled: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Share of the training labels that sgan may see."""
+    """Share of the training labels that `sgan` may see."""
     kl_weight: PositiveFloat = 1.0
-    """Weight of the KL term of a vae: the beta of a beta-VAE."""
+    """Weight of the KL term of a `vae`: the β of a β-VAE."""
 
     dtype: DtypeName = "fp32"
     """Precision of the networks; losses and penalties are always in fp32."""
     compile: bool = False
-    """Whether networks go through torch.compile."""
+    """Whether networks go through `torch.compile`."""
     channels_last: bool = False
     """Whether images lie in memory with their channels last."""
     seed: Seed = 0

@@ -17,7 +17,7 @@ class Choices(Part):
     choices: Annotated[list[Any], Field(min_length=1)]
     """The values; a list alone means the same."""
     when: Condition | None = None
-    """Only in trials whose other parameters have such a value: {loss: [wgan]}; null: in all."""
+    """Only in trials whose other parameters have such a value: `{loss: [wgan]}`; null: all."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -52,7 +52,7 @@ class Range(Part):
     step: Annotated[Any, Field(gt=0)] = None
     """Distance between two values; null: every value, or every whole number."""
     when: Condition | None = None
-    """Only in trials whose other parameters have such a value: {loss: [wgan]}; null: in all."""
+    """Only in trials whose other parameters have such a value: `{loss: [wgan]}`; null: all."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
