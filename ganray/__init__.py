@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganray.client.sweeps import SweepClient
     from ganray.spec.load import load_sweep
-    from ganray.summary import confirmation, history, summarize
+    from ganray.summary import compare, confirmation, history, summarize
     from ganray.tuning.driver import run_sweep
 
 __version__ = version("ganray")
-__all__ = ["SweepClient", "confirmation", "history", "load_sweep", "run_sweep", "summarize"]
+__all__ = [
+    "SweepClient",
+    "compare",
+    "confirmation",
+    "history",
+    "load_sweep",
+    "run_sweep",
+    "summarize",
+]
 
 # loaded on first use: torch, ray, mlflow and pandas take seconds that a caller may not need
 _HOME = {
     "SweepClient": "ganray.client.sweeps",
+    "compare": "ganray.summary",
     "confirmation": "ganray.summary",
     "history": "ganray.summary",
     "load_sweep": "ganray.spec.load",

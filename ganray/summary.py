@@ -1,9 +1,7 @@
-"""A sweep as a pandas DataFrame, from MLflow alone: the cluster may be long gone."""
+"""Sweeps as pandas DataFrames, from MLflow alone: the cluster may be long gone."""
 
-import io
-import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
 from typing import Any, get_args
 
 import pandas as pd
@@ -37,7 +35,9 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         searched parameter; every signal's last value under its own name, its best as `best_…`;
         counters; `started`, `ended`; `run_id`.
         A trial that still runs has no outcome; a sweep without trials gives an empty frame with the
-        same columns. `attrs` has the sweep's `objective, direction, status, searched` and `risk`.
+        same columns. Texts are `string`, names of a fixed kind `category`, whole numbers `Int64`,
+        others `Float64`, times `datetime64[ms, UTC]`: each may be missing. `attrs` has the sweep's
+        name as `sweep` and its `objective, direction, status, searched` and `risk`.
 
     Raises:
         UnknownSweepError: the store has no sweep of that name.
@@ -48,10 +48,43 @@ def summarize(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
 
 def tabulate(sweep: SweepRow) -> pd.DataFrame:
     """The frame of `summarize`, of a sweep that is read already."""
-    records = [_record(trial, sweep) for trial in sweep.trials]
-    frame = pd.DataFrame.from_records(records, columns=_columns(sweep))
-    frame = frame.astype(_dtypes(sweep))
+    records = [_record(trial, sweep.searched) for trial in sweep.trials]
+    frame = _typed(records, _kinds(sweep.searched))
     frame.attrs = _attributes(sweep)
+    return frame
+
+
+def compare(names: Sequence[str], tracking_uri: str | None = None) -> pd.DataFrame:
+    """One row a trial of several sweeps.
+
+    Args:
+        names: of the sweeps.
+        tracking_uri: as in `summarize`.
+
+    Returns:
+        The columns of `summarize` after `sweep`, a category in the order of the names. There is a
+        column for every parameter that any of them searched, with what the others had it fixed to.
+        `attrs` has `sweep` (all names), `objective` and `direction` (None where they differ) and
+        `searched` (by any of them).
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `summarize`.
+    """
+    sweeps = [fetch_sweep(name, tracking_uri) for name in dict.fromkeys(names)]
+    searched = list(dict.fromkeys(name for sweep in sweeps for name in sweep.searched))
+    records = [
+        {"sweep": sweep.name, **_record(trial, searched)}
+        for sweep in sweeps
+        for trial in sweep.trials
+    ]
+    known = [sweep.name for sweep in sweeps]
+    frame = _typed(records, {"sweep": pd.CategoricalDtype(known), **_kinds(searched)})
+    frame.attrs = {
+        "sweep": known,
+        "objective": _common(sweep.objective for sweep in sweeps),
+        "direction": _common(sweep.direction for sweep in sweeps),
+        "searched": searched,
+    }
     return frame
 
 
@@ -84,7 +117,7 @@ def tabulate_confirmation(sweep: SweepRow) -> pd.DataFrame:
     columns = ["trial", "objective", *sweep.searched, *results]
     kinds = dict.fromkeys(columns, "Float64") | dict.fromkeys(("trial", "seeds"), "Int64")
     kinds |= {name: _parameter_dtype(name) for name in sweep.searched}
-    frame = pd.DataFrame.from_records(records, columns=columns).astype(kinds)
+    frame = _typed(records, kinds)
     frame.attrs = _attributes(sweep)
     return frame
 
@@ -103,9 +136,9 @@ def history(name: str, tracking_uri: str | None = None) -> pd.DataFrame:
         tracking_uri: as in `summarize`.
     """
     columns = ["trial", "update", *COUNTERS, *SIGNALS]
-    frame = pd.DataFrame.from_records(list(fetch_history(name, tracking_uri)), columns=columns)
     whole = ("trial", "update", "d_updates", "g_updates", "images")
-    return frame.astype({c: "Int64" if c in whole else "Float64" for c in columns})
+    kinds = {c: "Int64" if c in whole else "Float64" for c in columns}
+    return _typed(list(fetch_history(name, tracking_uri)), kinds)
 
 
 def best_trial(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -147,28 +180,21 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False)]
 
 
-def export(frame: pd.DataFrame, form: str) -> bytes:
-    """The frame as a file's content; numbers read back equal.
-
-    Args:
-        frame: of `summarize` or `history`.
-        form: csv, json (a list of rows) or parquet.
-    """
-    if form == "parquet":
-        out = io.BytesIO()
-        frame.to_parquet(out)
-        return out.getvalue()
-    if form == "json":
-        return (json.dumps(rows(frame), default=_isoformat, indent=1) + "\n").encode()
-    return frame.to_csv(index=False).encode()
+def _typed(records: Sequence[Mapping[str, Any]], kinds: Mapping[str, Any]) -> Frame:
+    """A frame with these columns, each made with its type: as floats, whole numbers lose digits."""
+    return pd.DataFrame(
+        {name: pd.array([r.get(name) for r in records], dtype=kind) for name, kind in kinds.items()}
+    )
 
 
-def _isoformat(value: datetime) -> str:
-    return value.isoformat()
+def _common(values: Iterable[str]) -> str | None:
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
 
 
 def _attributes(sweep: SweepRow) -> dict[Any, Any]:
     return {
+        "sweep": sweep.name,
         "objective": sweep.objective,
         "direction": sweep.direction,
         "status": sweep.status,
@@ -177,21 +203,22 @@ def _attributes(sweep: SweepRow) -> dict[Any, Any]:
     }
 
 
-def _columns(sweep: SweepRow) -> list[str]:
+def _columns(searched: Iterable[str]) -> list[str]:
     head = ["trial", "phase", "confirms", "outcome", "ending", "cause", "retries"]
     head += ["audited", "rule", "reason"]
     head += ["stopped_at", "would_be_outcome", "would_be_rule", "would_be_reason"]
     head += ["would_be_stopped_at", "seconds", "measured_seconds", "gpu_hours"]
     counters = [name for name in COUNTERS if name != "seconds"]
     tail = ["started", "ended", "run_id"]
-    return [*head, "objective", *sweep.searched, *SIGNALS, *_BEST, *counters, *tail]
+    return [*head, "objective", *searched, *SIGNALS, *_BEST, *counters, *tail]
 
 
-def _record(trial: TrialRow, sweep: SweepRow) -> dict[str, Any]:
+def _record(trial: TrialRow, searched: Iterable[str]) -> dict[str, Any]:
     return {
         **flat(trial),
+        "reason": trial.reason or None,  # what completed has none
         **{f"best_{name}": value for name, value in trial.best.items()},
-        **{name: trial.params.get(name) for name in sweep.searched},
+        **{name: trial.params.get(name) for name in searched},
     }
 
 
@@ -203,12 +230,12 @@ def _settings(trial: TrialRow | None, sweep: SweepRow) -> dict[str, Any]:
     return {"objective": trial.metrics.get(schema.OBJECTIVE), **searched}
 
 
-def _dtypes(sweep: SweepRow) -> dict[str, Any]:
+def _kinds(searched: Sequence[str]) -> dict[str, Any]:
+    """The type of every column of a summary, in their order."""
     whole = {"trial", "confirms", "retries", "d_updates", "g_updates", "images"}
-    kinds: dict[str, Any] = dict.fromkeys(_columns(sweep), "Float64")
+    kinds: dict[str, Any] = dict.fromkeys(_columns(searched), "Float64")
     kinds |= dict.fromkeys(whole, "Int64")
-    for name in sweep.searched:
-        kinds[name] = _parameter_dtype(name)
+    kinds |= {name: _parameter_dtype(name) for name in searched}
     return kinds | {
         "phase": pd.CategoricalDtype(["search", "confirm"]),
         "outcome": _OUTCOMES,

@@ -247,6 +247,16 @@ def confirming(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> s
     return uri
 
 
+@pytest.fixture(scope="session")
+def both(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a store with the sweeps of `recorded` and that of `confirming`."""
+    with writing(empty_store, tmp_path_factory.mktemp("both")) as uri:
+        for name in ("recorded", "empty"):
+            _record(mlflow_recorder.MlflowRecorder(uri, "ganray"), name)
+        record_confirmation(mlflow_recorder.MlflowRecorder(uri, "ganray"))
+    return uri
+
+
 def record_confirmation(recorder: Recorder) -> None:
     """Tell a recorder of `CONFIRMING`: trial 0 and what confirms it of wgan, others of hinge."""
     recorder.start_sweep(sweep_record(name="confirmed", trials=3, confirming=8))

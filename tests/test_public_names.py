@@ -64,7 +64,8 @@ def test_public_name_is_importable_and_documented(name: str) -> None:
 def test_public_names_are_listed() -> None:
     assert set(ganray.__all__) <= set(dir(ganray))
     assert ganray.__all__ == sorted(ganray.__all__)
-    documented = {"SweepClient", "confirmation", "history", "load_sweep", "run_sweep", "summarize"}
+    documented = {"SweepClient", "load_sweep", "run_sweep"}
+    documented |= {"compare", "confirmation", "history", "summarize"}
     assert set(ganray.__all__) == documented
 
 
@@ -182,7 +183,7 @@ def test_no_name_means_two_things() -> None:
     columns = [*SIGNALS, *COUNTERS, *(f"best_{name}" for name in SIGNALS), *Trainer.model_fields]
     columns += ["trial", "outcome", "objective", "stopped_at", "gpu_hours", "reason", "started"]
     columns += ["phase", "confirms", "ending", "ended", "audited", "run_id", "seeds", "median"]
-    columns += ["worst", "best", "bad", "healthy"]
+    columns += ["worst", "best", "bad", "healthy", "sweep"]
     assert len(set(columns)) == len(columns)
 
 

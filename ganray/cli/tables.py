@@ -12,12 +12,12 @@ from ganray.cli.board import show_js, show_number, show_settings, show_time
 from ganray.cli.live import STYLES
 from ganray.cli.screen import open_console
 from ganray.errors import OutputError
+from ganray.exports import export
 from ganray.summary import (
     Frame,
     audit,
     best_trial,
     confirmation,
-    export,
     ledger,
     rows,
     searched_columns,

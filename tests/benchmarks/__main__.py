@@ -8,6 +8,8 @@ python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn,
                                       ones; ten minutes, so only when asked for; --updates N
 python -m tests.benchmarks growth     what trials and reports cost as a sweep grows, and a figure of
                                       it: --full is up to 10,000 trials, an hour; --folder DIR
+python -m tests.benchmarks summary    1,000 recorded trials as a frame, beside a bare search_runs;
+                                      a few minutes, most of them to record the trials
 python -m tests.benchmarks submit     from `ganray submit` to the first report, on a real cluster
 python -m tests.benchmarks pruning    pruned sweeps beside the same unpruned; half an hour
 python -m tests.benchmarks histories  run the unpruned sweeps health-*.yaml and keep every report:
@@ -33,6 +35,7 @@ from tests.benchmarks.measure import measure
 from tests.benchmarks.pruning import pruning
 from tests.benchmarks.step import step
 from tests.benchmarks.submit import submit
+from tests.benchmarks.summary import summary
 
 HERE = Path(__file__).parent
 
@@ -77,7 +80,8 @@ def _timed(way: str, command: list[str]) -> float:
 
 BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
 OF_HISTORIES = {"histories": histories, "health": health, "fit": fit_rules}
-ON_DEMAND = ("pruning", "fgan", "growth", "submit", *OF_HISTORIES)
+REPEATED = {"submit": submit, "summary": summary}
+ON_DEMAND = ("pruning", "fgan", "growth", *REPEATED, *OF_HISTORIES)
 
 
 def main() -> None:
@@ -100,8 +104,8 @@ def main() -> None:
             fgan(arguments.runs, updates=arguments.updates)
         elif which == "growth":
             growth(arguments.folder, full=arguments.full)
-        elif which == "submit":
-            submit(arguments.runs)
+        elif which in REPEATED:
+            REPEATED[which](arguments.runs)
         else:
             OF_HISTORIES[which](arguments.folder or HISTORIES)
 

@@ -55,11 +55,12 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     environment = {**os.environ, "HOME": str(tmp_path)}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    python = [block for block in blocks("python") if "ganray.run_sweep" in block]
+    words = ("ganray.run_sweep", "ganray.compare")  # the second goes on where the first ends
+    python = [block for word in words for block in blocks("python") if word in block]
     assert len(commands()) >= 5
-    assert len(python) == 1
+    assert len(python) == len(words)
     steps = [[sys.executable, "-m", *command] for command in commands()]
-    steps.append([sys.executable, "-c", python[0]])
+    steps.append([sys.executable, "-c", "".join(python)])
     for step in steps:
         done = subprocess.run(
             step, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -1,19 +1,21 @@
 """The summary of a small recorded sweep, held against what was recorded, value by value."""
 
-import io
-import json
+import ast
+import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import ganray
 from ganray.errors import UnknownSweepError
 from ganray.summary import (
     audit,
     best_trial,
+    compare,
     confirmation,
-    export,
     history,
     ledger,
     rows,
@@ -110,6 +112,7 @@ def test_trial_that_still_runs_has_no_outcome_but_its_last_signals(frame: pd.Dat
 
 def test_summary_says_what_it_is_of(frame: pd.DataFrame) -> None:
     assert frame.attrs == {
+        "sweep": "recorded",
         "objective": "distance",
         "direction": "min",
         "status": "RUNNING",
@@ -194,43 +197,88 @@ def test_rows_are_plain_values(frame: pd.DataFrame) -> None:
     assert row["d_grad_clip"] is None
 
 
-def test_json_reads_back_equal(frame: pd.DataFrame) -> None:
-    read = json.loads(export(frame, "json"))
-    plain = rows(frame)
-    for row, expected in zip(read, plain, strict=True):
-        for name in ("started", "ended"):
-            moment = row[name] and datetime.fromisoformat(row[name])
-            assert moment == expected[name]
-            row[name] = expected[name]
-    assert read == plain
+# --- several sweeps ------------------------------------------------------------------------------
 
 
-def test_csv_reads_back_equal(frame: pd.DataFrame) -> None:
-    read = pd.read_csv(io.BytesIO(export(frame, "csv")))
-    typed = read.astype({name: kind for name, kind in DTYPES.items() if kind != "category"})
-    assert list(typed.columns) == COLUMNS
-    for expected, row in zip(rows(frame), rows(typed), strict=True):
-        assert row == expected
+def test_trials_of_several_sweeps_stand_in_one_frame(frame: pd.DataFrame, both: str) -> None:
+    found = compare(["confirmed", "recorded"], both)
+    assert list(found.columns) == ["sweep", *COLUMNS]
+    assert {name: str(kind) for name, kind in found.dtypes.items()} == {
+        "sweep": "category",
+        **DTYPES,
+    }
+    assert list(found["sweep"].cat.categories) == ["confirmed", "recorded"]
+    assert list(found["sweep"].value_counts(sort=False)) == [10, 5]
+    for name in ("confirmed", "recorded"):
+        part = found[found["sweep"] == name].drop(columns="sweep").reset_index(drop=True)
+        alone = summarize(name, both)
+        assert rows(part[alone.columns]) == rows(alone)
 
 
-def test_parquet_reads_back_equal(frame: pd.DataFrame) -> None:
-    read = pd.read_parquet(io.BytesIO(export(frame, "parquet")))
-    pd.testing.assert_frame_equal(read, frame)
+def test_parameter_that_a_sweep_did_not_search_has_the_value_that_it_was_fixed_to(
+    both: str,
+) -> None:
+    found = compare(["confirmed", "recorded"], both)
+    assert set(found[found["sweep"] == "confirmed"]["d_steps"]) == {1}
+    assert found[found["sweep"] == "confirmed"]["weight_clip"].isna().all()
 
 
-def test_history_may_be_exported_like_the_summary(recorded: str) -> None:
-    frame = history("recorded", recorded)
-    assert json.loads(export(frame, "json")) == rows(frame)
+def test_comparison_says_what_it_is_of(both: str) -> None:
+    found = compare(["recorded", "confirmed", "recorded"], both)
+    assert found.attrs == {
+        "sweep": ["recorded", "confirmed"],
+        "objective": "distance",
+        "direction": "min",
+        "searched": SEARCHED,
+    }
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
-def test_empty_sweep_may_be_exported(form: str, recorded: str) -> None:
-    content = export(summarize("empty", recorded), form)
-    if form == "json":
-        assert json.loads(content) == []
-    else:
-        read = pd.read_csv if form == "csv" else pd.read_parquet
-        assert list(read(io.BytesIO(content)).columns) == COLUMNS
+def test_comparison_of_no_trials_has_the_columns_of_others(both: str) -> None:
+    kinds = [compare([name], both).dtypes.drop("sweep") for name in ("empty", "recorded")]
+    assert kinds[0].equals(kinds[1])
+    assert len(compare([], both)) == 0
+    with pytest.raises(UnknownSweepError, match="no sweep named 'nope'"):
+        compare(["recorded", "nope"], both)
+
+
+# --- what people ask ------------------------------------------------------------------------------
+
+
+def answers(code: str, **names: Any) -> list[Any]:
+    """The values of the expressions that stand by themselves in some code."""
+    found = []
+    for statement in ast.parse(code).body:
+        if isinstance(statement, ast.Expr):
+            found.append(eval(compile(ast.Expression(statement.value), "", "eval"), names))
+        else:
+            exec(compile(ast.Module([statement], []), "", "exec"), names)
+    return found
+
+
+def test_questions_of_the_readme_are_answered_as_it_says(
+    frame: pd.DataFrame, both: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(# the best trial.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", both)
+    monkeypatch.setitem(vars(ganray), "compare", lambda _: compare(["recorded", "confirmed"]))
+    reports = pd.DataFrame(
+        {
+            "trial": [0, 0, 0, 0, 1, 1],
+            "modes": [5.0, 7.0, 6.5, 6.0, 3.0, None],
+            "seconds": [1.0, 2.0, 3.0, 4.0, 1.0, 2.0],
+        }
+    ).convert_dtypes()
+    best, failing, seconds, side_by_side = answers(
+        code, ganray=ganray, frame=frame.assign(g_steps=1), reports=reports
+    )
+    assert best.set_index("loss")["trial"].to_dict() == {"hinge": 3, "wgan": 0, "lsgan": 2}
+    assert failing.to_dict() == {(1, 1): 0.5, (2, 1): 0.0, (5, 1): 0.0}
+    assert seconds.to_dict() == {0: 4.0}
+    assert side_by_side.to_dict() == {
+        "recorded": {"hinge": 0.125, "wgan": 1 / 3},
+        "confirmed": {"hinge": 0.01, "wgan": 0.25},
+    }
 
 
 # --- confirmed ------------------------------------------------------------------------------------
@@ -260,7 +308,6 @@ def test_confirmation_is_a_row_a_configuration_the_best_median_first(confirming:
         (1, 0.125, "hinge", 3, 0.5, None, 0.0625, 2 * third, third),
     ]
     assert searched_columns(frame) == ["loss"]
-    assert json.loads(export(frame, "json")) == rows(frame)
 
 
 def test_sweep_that_confirmed_nothing_has_an_empty_confirmation(

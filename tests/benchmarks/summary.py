@@ -1,0 +1,95 @@
+"""What a summary costs beside the bare search for its runs that it is made from."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+
+from ganray.summary import summarize
+from ganray.tracking.mlflow_recorder import MlflowRecorder
+from ganray.tracking.recorder import TrialRecord
+from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
+from tests.benchmarks.growth_runs import BUDGET, ready_made
+from tests.conftest import STARTED, sweep_record
+from tests.servers import PostgresServer
+
+TRIALS, REPORTS = 1_000, 4
+NAME = "summarized"
+
+
+def summary(runs: int) -> None:
+    """Median seconds of both, alternating in one process, and of the ratios."""
+    print(f"\na frame of {TRIALS:,} trials; medians of {runs} alternating runs")
+    for kind, store in (("SQLite", sqlite), ("PostgreSQL", postgres)):
+        with store() as uri:
+            _record(uri)
+            ways = {"summarize": lambda: summarize(NAME, uri), "search_runs": lambda: search(uri)}
+            taken = _alternating(ways, runs)
+            ratios = [a / b for a, b in zip(*taken.values(), strict=True)]
+            told = ", ".join(f"{way} {statistics.median(s):.2f} s" for way, s in taken.items())
+            spread = f"{min(ratios):.2f} … {max(ratios):.2f}"
+            print(f"  {kind:12} {statistics.median(ratios):.2f}  ({spread})  {told}")
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    """The URI of a fresh store in a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/mlflow.db"
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URI of a fresh store in a database server."""
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        try:
+            yield server.make_database("mlflow")
+        finally:
+            server.stop()
+
+
+def search(uri: str) -> None:
+    """What MLflow itself offers: all runs of the experiment as a frame."""
+    mlflow.set_tracking_uri(uri)
+    found = mlflow.search_runs(experiment_names=["ganray"], max_results=2 * TRIALS)
+    assert len(found) == TRIALS + 1  # the sweep's own run, too
+
+
+def _record(uri: str) -> None:
+    """A sweep with as many values a trial as one on the ring, straight to the recorder."""
+    recorder = MlflowRecorder(uri, "ganray")
+    searched = ("loss", "d_steps", "d_lr", "g_lr", "weight_clip")
+    recorder.start_sweep(sweep_record(name=NAME, searched=searched, updates=BUDGET, trials=TRIALS))
+    params = asdict(TrialConfig(weight_clip=0.01))
+    for number in range(TRIALS):
+        given = {name: params[name] for name in searched}
+        recorder.start_trial(
+            TrialRecord(number=number, params=params, searched=given, started=STARTED)
+        )
+        history = [ready_made(number, BUDGET * (i + 1) // REPORTS) for i in range(REPORTS)]
+        for signals in history:
+            recorder.report(number, signals, Verdict(State.HEALTHY), STARTED + signals.update)
+        end = {"outcome": Outcome.COMPLETED, "at": STARTED + 2 * BUDGET, "history": history}
+        recorder.end_trial(Ending(number=number, objective=history[-1].distance, **end))
+    recorder.end_sweep({}, cancelled=False)
+    recorder.close()
+    assert recorder.complete
+
+
+def _alternating(ways: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+    for way in ways.values():
+        way()  # loads what is loaded once
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            taken[name].append(time.perf_counter() - start)
+    return taken
