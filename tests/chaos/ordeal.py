@@ -25,8 +25,8 @@ LONGEST_BREAK = 3.0  # seconds from the end of a driver to the next one
 LONGEST_PAUSE = 8.0  # seconds of SIGSTOP
 LATER = 2.0  # seconds, at most, after which something is tried again that could not be done
 LOOK = 0.05
-# by a signal before the driver listens, when Ray may turn SIGTERM into SIGABRT, or after
-_STOPPED = {0, 1, 2, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGABRT}
+# by a signal after the driver listens, or before: Ray turns SIGTERM into SIGABRT, or exits with it
+_STOPPED = {0, 1, 2, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGABRT, signal.SIGTERM}
 
 
 class LossError(Exception):
