@@ -9,8 +9,10 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
 
+# first what needs no cluster, a process a core, then what does, one after the other
 test: $(READY)
-	$(BIN)/python -m pytest -m "not proof"
+	$(BIN)/python -m pytest -m "not proof" --ignore tests/integration --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not proof" tests/integration
 
 # what a sweep survives, on real parts: longer than anybody wants to wait at every change
 proof: $(READY)
