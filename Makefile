@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test proof lint format bench chaos clean setup
+.PHONY: demo test proof lint format strip bench chaos clean setup
 
 demo: $(READY)
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
@@ -27,6 +27,12 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# notebooks are kept without their results
+strip: $(READY)
+	$(BIN)/jupyter nbconvert --to notebook --inplace --log-level WARN \
+		--ClearOutputPreprocessor.enabled=True --ClearMetadataPreprocessor.enabled=True \
+		notebooks/*.ipynb
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks

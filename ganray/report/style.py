@@ -122,7 +122,8 @@ def make_figure(look: Look, height: float, width: float | None = None) -> Figure
         width: in inches; None: as wide as it may be.
     """
     size = (look.widest if width is None else width, height)
-    return Figure(figsize=size, dpi=PNG_DPI, facecolor=look.theme.page)
+    # not laid out by the style of whoever draws: everything here has its place
+    return Figure(figsize=size, dpi=PNG_DPI, facecolor=look.theme.page, layout="none")
 
 
 def plain_axes(axes: Axes, theme: Theme) -> None:
