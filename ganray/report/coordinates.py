@@ -286,6 +286,6 @@ def _draw_legend(sheet: _Sheet, lines: Sequence[Line]) -> None:
         x += 0.5 + 0.07 * len(label)
 
 
-_RANKS = ((0.0, "best"), (0.5, "middling"), (1.0, "worst that did not fail"))
+_RANKS = ((0.0, "best"), (0.5, "middling"), (1.0, "worst"))
 _DASHES = (0, (3, 2))
 _UPRIGHT: dict[str, Any] = {"ha": "center", "rotation": 90}

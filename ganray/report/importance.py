@@ -176,8 +176,8 @@ def _share_of(
 
 
 def _header(finding: Finding, wide: float) -> str:
-    text = f"{_TITLES[finding.question]} ({finding.hits} of {finding.trials})"
-    return textwrap.fill(text, int(wide / 0.082))
+    count = f"({finding.hits} of {finding.trials})".replace(" ", words.GAP)
+    return textwrap.fill(f"{_TITLES[finding.question]} {count}", int(wide / 0.082))
 
 
 def _write_title(figure: Figure, text: str, theme: Theme) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 NOTHING = "–"
-_GAP = "\u00a0"  # between a number and its unit: no line breaks there
+GAP = "\u00a0"  # between a number and its unit: no line breaks there
 
 
 def number(value: float | None) -> str:
@@ -22,7 +22,7 @@ def number(value: float | None) -> str:
 
 def share(value: float | None) -> str:
     """As per cent."""
-    return NOTHING if value is None else f"{100 * value:.0f}{_GAP}%"
+    return NOTHING if value is None else f"{100 * value:.0f}{GAP}%"
 
 
 def setting(value: Any) -> str:
@@ -45,12 +45,12 @@ def duration(seconds: float | None) -> str:
         return NOTHING
     whole = round(abs(seconds))
     sign = "−" if seconds < 0 and whole else ""
-    if whole < 100:
-        return f"{sign}{whole}{_GAP}s"
+    if whole < 60:
+        return f"{sign}{whole}{GAP}s"
     minutes, left = divmod(whole, 60)
-    if minutes < 100:
-        return f"{sign}{minutes}{_GAP}min{_GAP}{left:02}{_GAP}s"
-    return f"{sign}{minutes // 60:,}{_GAP}h{_GAP}{minutes % 60:02}{_GAP}min"
+    if minutes < 60:
+        return f"{sign}{minutes}{GAP}min{GAP}{left:02}{GAP}s"
+    return f"{sign}{minutes // 60:,}{GAP}h{GAP}{minutes % 60:02}{GAP}min"
 
 
 def moment(at: datetime | None) -> str:

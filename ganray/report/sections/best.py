@@ -38,7 +38,7 @@ def best(material: Material) -> Section:
 
 
 def _said(material: Material, row: dict[str, Any]) -> list[str]:
-    ending = f" It ended {row['ending']}." if row["ending"] else ""
+    ending = f" Its ending is {row['ending']}." if row["ending"] else ""
     modes = ""
     if row["modes"] is not None and row["mode_ratio"]:
         real = words.number(row["modes"] / row["mode_ratio"])

@@ -60,8 +60,7 @@ def _heading(counts: Mapping[str, int]) -> str:
 
 def _said(material: Material, counts: Mapping[str, int]) -> list[str]:
     endings = [f"{count} {ending}" for ending, count in count_endings(material.rows).items()]
-    completed = counts.get(Outcome.COMPLETED, 0)
-    told = [f"Of the {completed}, {words.listed(endings)} at the end." if endings else ""]
+    told = [f"At the end of their budget: {words.listed(endings)}." if endings else ""]
     running, cancelled = counts.get(RUNNING, 0), counts.get(Outcome.CANCELLED, 0)
     if running:
         told.append(f"{words.counted(running, 'trial')} had no end yet when this was read.")

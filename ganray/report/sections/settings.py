@@ -36,7 +36,7 @@ def where_trials_lie(material: Material) -> Section | None:
         return None
     sound = sum(not line.failed for line in lines)
     said = (
-        f"{words.counted(sound, 'trial')} that did not fail, coloured by rank, and "
+        f"{words.counted(sound, 'trial')} that did not fail, coloured from best to worst, and "
         f"{len(lines) - sound} that did, dashed."
     )
     drawing = Drawing(

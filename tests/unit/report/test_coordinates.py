@@ -132,6 +132,16 @@ def test_labels_of_values_do_not_run_into_each_other(widest: float) -> None:
     assert overlapping == []
 
 
+@pytest.mark.parametrize("widest", [7.2, 4.0])
+def test_legend_is_on_the_figure(widest: float) -> None:
+    trials = [trial(0, **SETTINGS), trial(1, "stalled", **SETTINGS)]
+    figure = figure_of(trials, look=Look(widest=widest, titled=False))
+    figure.draw_without_rendering()
+    keys = [text for text in figure.axes[0].texts if text.get_text() in ("best", "worst", "failed")]
+    assert [text.get_text() for text in keys] == ["best", "worst", "failed"]
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in keys)
+
+
 def test_a_sweep_without_an_ended_trial_has_its_axes() -> None:
     figure = figure_of([])
     assert paths(figure) == []

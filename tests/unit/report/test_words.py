@@ -38,9 +38,10 @@ def test_numbers_have_few_digits(value: float | None, told: str) -> None:
     [
         (0.4, "0 s"),
         (-0.4, "0 s"),
-        (99.4, "99 s"),
-        (99.6, "1 min 40 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
         (-125.0, "−2 min 05 s"),
+        (3_599.0, "59 min 59 s"),
         (6_000.0, "1 h 40 min"),
         (4e6, "1,111 h 06 min"),
         (None, "–"),
