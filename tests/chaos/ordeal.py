@@ -25,8 +25,7 @@ LONGEST_BREAK = 3.0  # seconds from the end of a driver to the next one
 LONGEST_PAUSE = 8.0  # seconds of SIGSTOP
 LATER = 2.0  # seconds, at most, after which something is tried again that could not be done
 LOOK = 0.05
-# by a signal after the driver listens, or before: Ray turns SIGTERM into SIGABRT, or exits with it
-_STOPPED = {0, 1, 2, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGABRT, signal.SIGTERM}
+_STOPPED = {0, 1, 130}  # how a driver ends that listens to signals
 
 
 class LossError(Exception):
@@ -267,6 +266,8 @@ class Ordeal:
         return self._stop(driver, signal.SIGTERM)
 
     def _stop(self, driver: Driver, number: signal.Signals) -> str:
+        if not self._drives():  # Ray, while it starts, may abort, exit or crash by a signal
+            self._may_fail = True
         self._stopped = time.monotonic()
         driver.process.send_signal(number)
         return ""
