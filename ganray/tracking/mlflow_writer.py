@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ganray.tracking import images, schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
+from ganray.tracking.naming import run_name
 from ganray.tracking.reader import TrialRow, fetch_trials, flat
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client, search_runs
@@ -111,7 +112,7 @@ class MlflowWriter:
         """Make the trial's run, or go on in the one that it has."""
         run = self._runs.get(trial.number)
         if run is None:
-            run_id = self._create(trial.number, _run_name(trial), self._tags(trial), trial.started)
+            run_id = self._create(trial.number, run_name(trial), self._tags(trial), trial.started)
             run = self._runs[trial.number] = TrialRun(run_id)
         self._reopen(run)
         run.told_at = trial.started
@@ -423,13 +424,6 @@ def _run_tags(tags: Mapping[str, str]) -> list[Any]:
     from mlflow.entities import RunTag
 
     return [RunTag(key, value) for key, value in tags.items()]
-
-
-def _run_name(trial: TrialRecord) -> str:
-    """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's; `40 confirms 17 …`."""
-    params = trial.params
-    what = "" if trial.confirms is None else f"confirms {trial.confirms} "
-    return f"{trial.number} {what}{params['loss']} {params['d_steps']}:{params['g_steps']}"
 
 
 def _ending_tags(ending: Ending) -> dict[str, str]:

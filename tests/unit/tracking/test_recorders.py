@@ -234,7 +234,7 @@ def test_trial_is_a_child_run_that_tells_itself_in_the_list(
     play(recorder)
     recorder.close()
     _, children = runs(store)
-    assert children[1].info.run_name == "1 wgan 5:1"
+    assert children[1].info.run_name == "1 wgan k=5"
     tags = children[1].data.tags
     assert tags["ganray.sweep"] == "small"
     assert tags["ganray.phase"] == "search"
@@ -287,7 +287,7 @@ def test_confirming_trial_is_a_child_run_that_says_what_it_repeats(
 ) -> None:
     record_confirmation(recorder)
     _, children = runs(store)
-    assert children[3].info.run_name == "3 confirms 1 hinge 1:1"
+    assert children[3].info.run_name == "3 confirms 1 hinge"
     assert children[3].data.tags["ganray.phase"] == "confirm"
     assert children[3].data.tags["ganray.confirms"] == "1"
     assert children[1].data.tags["ganray.phase"] == "search"
