@@ -125,7 +125,7 @@ class MlflowWriter:
         if run.tags.get(schema.STATE) != verdict.state.value:
             run.tags[schema.STATE] = verdict.state.value
             self._waiting(run).tags[schema.STATE] = verdict.state.value
-        values = {name: getattr(signals, name) for name in (*COUNTERS, *SIGNALS)}
+        values = {schema.metric_of(n): getattr(signals, n) for n in (*COUNTERS, *SIGNALS)}
         self._waiting(run).metrics += _metrics(values, at, signals.update)
 
     def picture(self, number: int, update: int, load: Load) -> None:
@@ -380,7 +380,8 @@ class MlflowWriter:
         if ending.would_be is not None:
             values[schema.WOULD_BE_STOPPED_AT] = ending.would_be.update / self._record.updates
         best = best_values(ending.history)
-        return values | {f"{schema.BEST}{name}": value for name, value in best.items()}
+        told = {schema.metric_of(name): value for name, value in values.items()}
+        return told | {f"{schema.BEST}{name}": value for name, value in best.items()}
 
 
 def is_passing(error: Exception) -> bool:

@@ -290,7 +290,7 @@ def test_ledger_is_the_same_in_mlflow_and_in_the_summary(sweep) -> None:
     frame = ledger(summarize("rigged", spec.tracking.uri)).set_index("rule")
     total = frame.loc["total"]
     for name in AMOUNT_COLUMNS:
-        assert parent.data.metrics[f"ledger.{name}"] == pytest.approx(total[name])
+        assert parent.data.metrics[f"ledger/{name}"] == pytest.approx(total[name])
     ends = [ending.history[-1].update for ending in memory.endings.values() if ending.history]
     assert total["used_updates"] == sum(ends)
     stopped = [memory.endings[NUMBERS[outcome]].history[-1].update for outcome in STOPPED]

@@ -213,9 +213,9 @@ def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
         "search.seed": "0",
         "prune.risk": "None",
     }
-    assert parent.data.metrics["trials_completed"] == 1.0
-    assert parent.data.metrics["trials_collapsed"] == 1.0
-    assert parent.data.metrics["trials_crashed"] == 0.0
+    assert parent.data.metrics["trials/completed"] == 1.0
+    assert parent.data.metrics["trials/collapsed"] == 1.0
+    assert parent.data.metrics["trials/crashed"] == 0.0
     client = MlflowClient(store)
     file = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
     assert file.read_text(encoding="utf-8") == SWEEP.sweep_file
@@ -341,7 +341,7 @@ def test_audited_trial_is_told_with_what_would_have_stopped_it(
         "ganray.would_be_update": "10",
     }
     assert run.data.tags["ganray.ending"] == "healthy"
-    assert run.data.metrics["would_be_stopped_at"] == 0.1
+    assert run.data.metrics["cost/would_be_stopped_at"] == 0.1
     assert "ganray.rule" not in run.data.tags
 
 
@@ -358,15 +358,15 @@ def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, sto
     recorder.close()
     parent, _ = runs(store)
     told = parent.data.metrics
-    assert told["ledger.used_updates"] == 40.0
-    assert told["ledger.used_seconds"] == pytest.approx(0.044)
-    assert told["ledger.used_gpu_hours"] == pytest.approx(2.0)
-    assert told["ledger.saved_updates"] == pytest.approx(80.0)
-    assert told["ledger.surely_saved_updates"] == pytest.approx(72.0 - 4.0)
+    assert told["ledger/used_updates"] == 40.0
+    assert told["ledger/used_seconds"] == pytest.approx(0.044)
+    assert told["ledger/used_gpu_hours"] == pytest.approx(2.0)
+    assert told["ledger/saved_updates"] == pytest.approx(80.0)
+    assert told["ledger/surely_saved_updates"] == pytest.approx(72.0 - 4.0)
     lines = json.loads(artifact(store, parent.info.run_id, "ledger.json").read_text())
     assert list(lines) == ["few_modes", "none", "measuring", "total"]
     assert lines["few_modes"]["trials"] == 1
-    assert lines["total"]["saved_updates"] == told["ledger.saved_updates"]
+    assert lines["total"]["saved_updates"] == told["ledger/saved_updates"]
 
 
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
