@@ -5,6 +5,7 @@ value; files have names that follow from what they show; tags and parameters are
 """
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,8 @@ from ganray.tracking import images, schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
 from ganray.tracking.naming import run_name
-from ganray.tracking.reader import TrialRow, fetch_trials, flat
+from ganray.tracking.notes import Links, description, sweep_note, trial_note
+from ganray.tracking.reader import TrialRow, best_row, fetch_trials, flat
 from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client, search_runs
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, Verdict, best_values, now_ms
@@ -42,6 +44,7 @@ class TrialRun:
     told_at: int = 0  # the time of what was told last
     pictures: set[str] | None = field(default_factory=set)  # files; None: not looked up yet
     lost: bool = False  # whether a picture could not be read
+    record: TrialRecord | None = None  # while it runs
 
     @property
     def settled(self) -> bool:
@@ -115,7 +118,7 @@ class MlflowWriter:
             run_id = self._create(trial.number, run_name(trial), self._tags(trial), trial.started)
             run = self._runs[trial.number] = TrialRun(run_id)
         self._reopen(run)
-        run.told_at = trial.started
+        run.record, run.told_at = trial, trial.started
         self._log_params(run.id, trial.params)
 
     def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
@@ -181,10 +184,13 @@ class MlflowWriter:
             if record is not None:
                 self._client.log_dict(run.id, ending.grounds(record), file)
         tags = _ending_tags(ending)
+        if run.record is not None:
+            note = trial_note(run.record, ending, self._record, self._links)
+            tags |= _note_tags(note, run.tags)
         self._drop_tags(run, schema.OF_THE_END - tags.keys() - {schema.EVIDENCE})
         self._set_tags(run, tags)
         self._client.set_terminated(run.id, schema.RUN_STATUS[ending.outcome], ending.at)
-        run.ended = True
+        run.ended, run.record = True, None
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Write what all trials say together; the sweep ends when the last of them did."""
@@ -198,9 +204,15 @@ class MlflowWriter:
         if self._record.confirming:
             values |= self._confirmation(trials)
         values |= self._ledger(trials)
-        known = self._client.get_run(self._parent).data.metrics
-        changed = {key: value for key, value in values.items() if known.get(key) != value}
-        self._client.log_batch(self._parent, metrics=_metrics(changed, now_ms(), 0))
+        known = self._client.get_run(self._parent).data
+        changed = {key: value for key, value in values.items() if known.metrics.get(key) != value}
+        best = best_row(trials, self._record.direction)
+        note = sweep_note(self._record, outcomes, best, self._links, cancelled=cancelled)
+        self._client.log_batch(
+            self._parent,
+            metrics=_metrics(changed, now_ms(), 0),
+            tags=_run_tags(_note_tags(note, known.tags, self._record.description)),
+        )
         ends = [round(trial.ended.timestamp() * 1000) for trial in trials if trial.ended]
         status = "KILLED" if cancelled else "FINISHED"
         self._client.set_terminated(self._parent, status, max(ends, default=now_ms()))
@@ -257,6 +269,10 @@ class MlflowWriter:
     def _record(self) -> SweepRecord:
         assert self._sweep is not None, "the sweep starts first"
         return self._sweep
+
+    @property
+    def _links(self) -> Links:
+        return Links(self._experiment_id, self._parent)
 
     # --- runs: found, made, opened again ----------------------------------------------------------
 
@@ -317,7 +333,7 @@ class MlflowWriter:
             schema.OBJECTIVE_METRIC: f"{sweep.direction} {sweep.objective}",
         }
         if sweep.description:
-            tags[schema.NOTE] = sweep.description
+            tags |= _note_tags(description(sweep), {})
         return self._create(None, sweep.name, tags, sweep.started)
 
     def _create(self, number: Number, name: str, tags: dict[str, str], started: int) -> str:
@@ -348,7 +364,8 @@ class MlflowWriter:
         if run.ended:
             self._client.update_run(run.id, status="RUNNING")
             run.ended = False
-        self._drop_tags(run, schema.OF_THE_END)
+        notes = {schema.NOTE, schema.NOTED} if _is_ours(run.tags) else set()
+        self._drop_tags(run, schema.OF_THE_END | notes)
 
     def _drop_tags(self, run: TrialRun, keys: Iterable[str]) -> None:
         for key in sorted(keys & run.tags.keys()):
@@ -425,6 +442,29 @@ def _run_tags(tags: Mapping[str, str]) -> list[Any]:
     from mlflow.entities import RunTag
 
     return [RunTag(key, value) for key, value in tags.items()]
+
+
+def _note_tags(note: str, known: Mapping[str, str], old: str | None = None) -> dict[str, str]:
+    """Those of a run's description, unless somebody has written one of his own there.
+
+    Args:
+        note: the description.
+        known: tags of the run.
+        old: what an older version wrote there, which kept no digest of it.
+    """
+    if not _is_ours(known) and known[schema.NOTE] != old:
+        return {}
+    return {schema.NOTE: note, schema.NOTED: _digest(note)}
+
+
+def _is_ours(tags: Mapping[str, str]) -> bool:
+    """Whether a run has no description, or one that was written here."""
+    found = tags.get(schema.NOTE)
+    return not found or _digest(found) == tags.get(schema.NOTED)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _ending_tags(ending: Ending) -> dict[str, str]:

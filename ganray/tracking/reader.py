@@ -193,6 +193,24 @@ def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRo
     return sorted(rows, key=lambda trial: trial.number)
 
 
+def best_row(trials: Iterable[TrialRow], direction: str) -> TrialRow | None:
+    """The best completed trial of the search, the first of equals; None if there is none.
+
+    Args:
+        trials: of a sweep.
+        direction: of its objective, `min` or `max`.
+    """
+    sign = 1.0 if direction == "min" else -1.0
+    ranked = [
+        (sign * trial.metrics[schema.OBJECTIVE], trial.number, trial)
+        for trial in trials
+        if trial.confirms is None
+        and trial.outcome == Outcome.COMPLETED
+        and schema.OBJECTIVE in trial.metrics
+    ]
+    return min(ranked, key=lambda rank: rank[:2])[2] if ranked else None
+
+
 def flat(trial: TrialRow) -> dict[str, Any]:
     """A trial's row of the summary, less its best values and what the sweep searched."""
     would_be = {f"would_be_{name}": trial.would_be.get(name) for name in _WOULD_BE}

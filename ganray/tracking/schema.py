@@ -43,6 +43,7 @@ ENVIRONMENT_FILE: Final = "environment.json"
 REAL_PICTURE: Final = "real.png"
 PARENT: Final = "mlflow.parentRunId"
 NOTE: Final = "mlflow.note.content"
+NOTED: Final = "ganray.noted"  # digest of the note as it was written: another one is somebody's own
 HAS_PICTURES: Final = "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 

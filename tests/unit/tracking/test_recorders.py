@@ -204,7 +204,7 @@ def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
     parent, children = runs(store)
     assert parent.info.run_name == "small"
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["mlflow.note.content"] == "Which loss?"
+    assert parent.data.tags["mlflow.note.content"].startswith("Which loss?\n\nIt **ended** with ")
     assert parent.data.tags["ganray.sweep"] == "small"
     assert parent.data.tags["ganray.searched"] == "loss,d_lr,weight_clip"
     assert parent.data.params == {
@@ -367,6 +367,26 @@ def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, sto
     assert list(lines) == ["few_modes", "none", "measuring", "total"]
     assert lines["few_modes"]["trials"] == 1
     assert lines["total"]["saved_updates"] == told["ledger/saved_updates"]
+
+
+def test_runs_are_described_with_ways_from_one_to_the_other(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder)
+    recorder.close()
+    parent, children = runs(store)
+    notes = [run.data.tags["mlflow.note.content"] for run in (parent, children[0], children[1])]
+    base = f"(#/experiments/{parent.info.experiment_id}/runs/"
+    assert f"{base}{children[0].info.run_id}?" in notes[0]  # the best
+    for told, word in zip(notes[1:], ("completed", "collapsed"), strict=True):
+        assert f"{base}{parent.info.run_id}?" in told
+        assert f"**{word}**" in told
+
+
+def test_running_sweep_is_described_by_its_file(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.close()
+    assert runs(store)[0].data.tags["mlflow.note.content"] == "Which loss?"
 
 
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
