@@ -12,19 +12,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganray.errors import ExportError
+from ganray.secrets import redact, redacted_log
 from ganray.tracking import images, schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
+from ganray.tracking.models import log_generator
 from ganray.tracking.naming import run_name
 from ganray.tracking.notes import Links, description, sweep_note, trial_note
 from ganray.tracking.reader import TrialRow, best_row, fetch_trials, flat
-from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
+from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client, search_runs
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, Verdict, best_values, now_ms
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
+
+log = redacted_log("ganray.tracking")
 
 BATCH = 1_000  # metrics and tags in one `log_batch`: the server's limit
 # MLflow's codes for a store that cannot be reached or is busy; all others are refusals
@@ -79,6 +84,7 @@ class MlflowWriter:
         self._experiment_id = ""
         self._sweep: SweepRecord | None = None
         self._parent = ""
+        self._sweep_tags: dict[str, str] = {}  # as far as they are known
         self._asked: set[Number] = set()  # of which a run may have been made: an answer was lost
         self._runs: dict[int, TrialRun] = {}
         self._pending: dict[str, _Pending] = {}
@@ -192,6 +198,43 @@ class MlflowWriter:
         self._client.set_terminated(run.id, schema.RUN_STATUS[ending.outcome], ending.at)
         run.ended, run.record = True, None
 
+    def has_generator(self, number: int, register: str | None) -> bool:
+        """Whether the generator of a trial stands there as the sweep's, registered as asked."""
+        tags = self._sweep_tags
+        registered = tags.get(schema.REGISTERED, "").rpartition("/")[0]
+        is_there = tags.get(schema.GENERATOR) == str(number)
+        return is_there and (register is None or registered == register)
+
+    def generator(self, best: BestGenerator) -> None:
+        """Log the best trial's generator as a model, or tell why there is none."""
+        if self.has_generator(best.number, best.register):
+            return
+        tags = {schema.NO_GENERATOR: best.problem}
+        if best.exported is not None:
+            tags = self._log_generator(best)
+        self._client.log_batch(self._parent, tags=_run_tags(tags))
+        self._sweep_tags |= tags
+        if schema.NO_GENERATOR not in tags and schema.NO_GENERATOR in self._sweep_tags:
+            with _gone_already():
+                self._client.delete_tag(self._parent, schema.NO_GENERATOR)
+            del self._sweep_tags[schema.NO_GENERATOR]
+
+    def _log_generator(self, best: BestGenerator) -> dict[str, str]:
+        """Tags of the sweep's run."""
+        sweep = self._record
+        tags = {
+            schema.SWEEP: sweep.name,
+            schema.STUDY: sweep.study_id,
+            schema.TRIAL: str(best.number),
+        }
+        try:
+            return log_generator(self._client, self._parent, best, tags)
+        except Exception as error:
+            if not isinstance(error, ExportError) and is_passing(error):
+                raise
+            log.warning("the generator of trial %d is no model in MLflow: %s", best.number, error)
+            return {schema.NO_GENERATOR: redact(str(error))}
+
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Write what all trials say together; the sweep ends when the last of them did."""
         trials = self._without_strays(
@@ -207,7 +250,10 @@ class MlflowWriter:
         known = self._client.get_run(self._parent).data
         changed = {key: value for key, value in values.items() if known.metrics.get(key) != value}
         best = best_row(trials, self._record.direction)
-        note = sweep_note(self._record, outcomes, best, self._links, cancelled=cancelled)
+        model = self._sweep_tags.get(schema.MODEL)
+        note = sweep_note(
+            self._record, outcomes, best, self._links, model=model, cancelled=cancelled
+        )
         self._client.log_batch(
             self._parent,
             metrics=_metrics(changed, now_ms(), 0),
@@ -289,6 +335,7 @@ class MlflowWriter:
         parent = kept.pop(None, None)
         self._runs = {n: _known(run) for n, run in kept.items() if n is not None}
         self._parent = parent.info.run_id if parent else self._create_parent()
+        self._sweep_tags = dict(parent.data.tags) if parent else {}
         if parent is None:
             return {}
         if parent.info.status != "RUNNING":

@@ -67,6 +67,10 @@ class Links:
         """The page of a run."""
         return f"#/experiments/{self.experiment}/runs/{run_id}?workflowType=machine_learning"
 
+    def model(self, model_id: str) -> str:
+        """The page of a model."""
+        return f"#/experiments/{self.experiment}/models/{model_id}?workflowType=machine_learning"
+
     def trials(self, direction: str, outcome: Outcome | None = None) -> str:
         """The sweep's trials, the best objective first: those that ended so, or all."""
         where = f"tags.`{schema.PARENT}` = '{self.sweep}'"
@@ -131,7 +135,7 @@ def _fate(ending: Ending, sweep: SweepRecord) -> str:
     update = ending.history[-1].update if ending.history else 0
     if ending.outcome is Outcome.COMPLETED:
         how = f"It **completed** its {sweep.updates:,} updates"
-        how += f" and ended {ending.ended}" if ending.ended else ""
+        how += f" and ended {_ENDED[ending.ended]}" if ending.ended else ""
     else:
         share = update / sweep.updates
         how = f"It **{ending.outcome}** at update {update:,} of {sweep.updates:,} ({share:.0%})"
@@ -139,6 +143,9 @@ def _fate(ending: Ending, sweep: SweepRecord) -> str:
         how = how.replace(f"**{Outcome.OUTRANKED}**", "was **outranked**")
     values = ", ".join(_values(ending.history, sweep.objective))
     return f"{how}{f': {values}' if values else ''}. {_why(ending)}".strip()
+
+
+_ENDED: Final = {"healthy": "healthy", "between": "between healthy and bad", "bad": "bad"}
 
 
 def _values(history: Sequence[Signals], objective: str) -> Iterator[str]:
@@ -188,6 +195,7 @@ def sweep_note(
     best: TrialRow | None,
     links: Links,
     *,
+    model: str | None = None,
     cancelled: bool,
 ) -> str:
     """What it asked, how its trials ended, which is the best, and what the artifacts tell.
@@ -197,10 +205,11 @@ def sweep_note(
         outcomes: of all trials, searching and confirming.
         best: completed trial of the search, if any completed.
         links: of the sweep.
+        model: the identity of the best generator as a model, if it is one.
         cancelled: whether it was stopped before its end.
     """
     found = [description(sweep), _endings(sweep, outcomes, links, cancelled=cancelled)]
-    found += [_best(best, sweep, links), _artifacts(sweep)]
+    found += [_best(best, sweep, links, model), _artifacts(sweep)]
     return "\n\n".join(filter(None, found))[:LONGEST]
 
 
@@ -225,14 +234,18 @@ def _endings(
     return f"{how} with {all_}: {', '.join(counts)}."
 
 
-def _best(best: TrialRow | None, sweep: SweepRecord, links: Links) -> str:
+def _best(best: TrialRow | None, sweep: SweepRecord, links: Links, model: str | None) -> str:
     if best is None:
         return "No trial completed, so that there is no best."
     values = {schema.OBJECTIVE: f"{escape(sweep.objective)} {{:.3g}}", "modes": "{:.3g} modes"}
     told = [text.format(best.metrics[k]) for k, text in values.items() if k in best.metrics]
     of = escape(str(best.params.get("loss", "")))
     address = links.run(best.run_id)
-    return f"The best is {_link(f'trial {best.number} ({of})', address)}: {', '.join(told)}."
+    found = f"The best is {_link(f'trial {best.number} ({of})', address)}: {', '.join(told)}."
+    if model is None:
+        return found
+    load = code(f'mlflow.pyfunc.load_model("models:/{model}")')
+    return f"{found} Its generator is {_link('a model', links.model(model))}: {load}."
 
 
 def _artifacts(sweep: SweepRecord) -> str:
@@ -240,10 +253,12 @@ def _artifacts(sweep: SweepRecord) -> str:
         schema.SWEEP_FILE: "the sweep, to run it again",
         "environment.json": "what it ran on",
         schema.LEDGER_FILE: "what trials used and stopping saved, by rule",
-        "collapse_map.png": "which settings fail",
-        "importance.png": "which parameters matter (both from 20 ended trials on)",
     }
     if sweep.confirming:
         told[schema.CONFIRMATION] = "how the best did with fresh seeds"
     lines = "; ".join(f"{code(file)}: {what}" for file, what in told.items())
-    return f"Artifacts: {lines}. {code(f'ganray summary {sweep.name}')} tells all trials."
+    summary, report = (code(f"ganray {command} {sweep.name}") for command in ("summary", "report"))
+    return (
+        f"Artifacts: {lines}. {summary} tells all trials, {report} draws which settings fail and "
+        "which of them matter."
+    )

@@ -36,6 +36,11 @@ OF_THE_END: Final = frozenset(
     {OUTCOME, REASON, NONFINITE, RULE, ENDING, AUDITED, EVIDENCE}
     | {WOULD_BE_OUTCOME, WOULD_BE_RULE, WOULD_BE_REASON, WOULD_BE_UPDATE}
 )
+# of the sweep's run: the trial whose generator is its model, that model, where it is registered
+GENERATOR: Final = "ganray.generator"
+MODEL: Final = "ganray.model"
+REGISTERED: Final = "ganray.registered"
+NO_GENERATOR: Final = "ganray.no_generator"  # or why there is none
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifacts

@@ -151,8 +151,8 @@ VALUES = "distance 1.5 (best 0.2), modes 1.25 (best 5)"
         ),
         (
             Outcome.COMPLETED,
-            {"would_be": AUDIT, "ended": "bad"},
-            f"It **completed** its 100 updates and ended bad: {VALUES}. "
+            {"would_be": AUDIT, "ended": "between"},
+            f"It **completed** its 100 updates and ended between healthy and bad: {VALUES}. "
             "It is audited: it would have been stopped at update 10 by the rule `separable`: "
             "JS saturated.",
         ),
@@ -240,9 +240,10 @@ def best(**values: Any) -> TrialRow:
 OUTCOMES = {0: Outcome.STALLED, 1: Outcome.COMPLETED, 2: Outcome.STALLED, 3: Outcome.COMPLETED}
 
 
-def told(*, cancelled: bool = False, **changes: Any) -> list[str]:
+def told(*, model: str | None = None, cancelled: bool = False, **changes: Any) -> list[str]:
     sweep = sweep_record(**{"name": "ring_2", **changes})
-    return sweep_note(sweep, OUTCOMES, best(), LINKS, cancelled=cancelled).split("\n\n")
+    note = sweep_note(sweep, OUTCOMES, best(), LINKS, model=model, cancelled=cancelled)
+    return note.split("\n\n")
 
 
 def test_note_of_a_sweep_begins_with_what_its_file_says() -> None:
@@ -263,6 +264,13 @@ def test_note_of_a_sweep_tells_its_best_trial() -> None:
     assert told()[1] == (
         "The best is [trial 3 (non\\_saturating)]"
         "(#/experiments/7/runs/r3?workflowType=machine_learning): distance 0.0262, 7.1 modes."
+    )
+
+
+def test_note_of_a_sweep_tells_how_to_load_its_model() -> None:
+    assert told(model="m-1")[1].endswith(
+        " Its generator is [a model](#/experiments/7/models/m-1?workflowType=machine_learning): "
+        '`mlflow.pyfunc.load_model("models:/m-1")`.'
     )
 
 
