@@ -19,10 +19,11 @@ from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
 from ganray.tracking.models import log_generator
 from ganray.tracking.naming import run_name
-from ganray.tracking.notes import Links, description, sweep_note, trial_note
+from ganray.tracking.notes import LONGEST, Links, description, sweep_note, trial_note
 from ganray.tracking.reader import TrialRow, best_row, fetch_trials, flat
 from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client, search_runs
+from ganray.tracking.view import view_tag
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, Verdict, best_values, now_ms
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class MlflowWriter:
             else client.create_experiment(self._experiment, tags=schema.EXPERIMENT_TAGS)
         )
         known = self._adopt()
+        client.set_experiment_tag(self._experiment_id, *view_tag(sweep, self._parent))
         client.log_text(self._parent, sweep.sweep_file, schema.SWEEP_FILE)
         client.log_dict(self._parent, dict(sweep.environment), schema.ENVIRONMENT_FILE)
         # a parameter is written once: of what a larger budget changed, the file tells
@@ -249,19 +251,22 @@ class MlflowWriter:
         values |= self._ledger(trials)
         known = self._client.get_run(self._parent).data
         changed = {key: value for key, value in values.items() if known.metrics.get(key) != value}
-        best = best_row(trials, self._record.direction)
-        model = self._sweep_tags.get(schema.MODEL)
-        note = sweep_note(
-            self._record, outcomes, best, self._links, model=model, cancelled=cancelled
-        )
-        self._client.log_batch(
-            self._parent,
-            metrics=_metrics(changed, now_ms(), 0),
-            tags=_run_tags(_note_tags(note, known.tags, self._record.description)),
-        )
+        note = self._sweep_note(trials, outcomes, cancelled=cancelled)
+        tags = _note_tags(note, known.tags, self._record.description)
+        metrics = _metrics(changed, now_ms(), 0)
+        self._client.log_batch(self._parent, metrics=metrics, tags=_run_tags(tags))
         ends = [round(trial.ended.timestamp() * 1000) for trial in trials if trial.ended]
         status = "KILLED" if cancelled else "FINISHED"
         self._client.set_terminated(self._parent, status, max(ends, default=now_ms()))
+
+    def _sweep_note(
+        self, trials: list[TrialRow], outcomes: Mapping[int, Outcome], *, cancelled: bool
+    ) -> str:
+        sweep, model = self._record, None
+        best = best_row(trials, sweep.direction)
+        if best is not None and self.has_generator(best.number, None):
+            model = self._sweep_tags[schema.MODEL]
+        return sweep_note(sweep, outcomes, best, self._links, model=model, cancelled=cancelled)
 
     def _confirmation(self, trials: list[TrialRow]) -> dict[str, float]:
         """What the confirming trials say."""
@@ -380,6 +385,7 @@ class MlflowWriter:
             schema.OBJECTIVE_METRIC: f"{sweep.direction} {sweep.objective}",
         }
         if sweep.description:
+            tags |= {schema.DESCRIPTION: sweep.description[:LONGEST]}
             tags |= _note_tags(description(sweep), {})
         return self._create(None, sweep.name, tags, sweep.started)
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ganray.tracking import schema
 from ganray.tracking.reader import TrialRow
 from ganray.tracking.recorder import SweepRecord, TrialRecord
+from ganray.tracking.view import view_key
 from ganray.trial import Ending, Outcome, Signals, StopRecord, best_values
 
 LONGEST: Final = 8_000  # characters that MLflow keeps of a tag
@@ -71,11 +72,17 @@ class Links:
         """The page of a model."""
         return f"#/experiments/{self.experiment}/models/{model_id}?workflowType=machine_learning"
 
-    def trials(self, direction: str, outcome: Outcome | None = None) -> str:
-        """The sweep's trials, the best objective first: those that ended so, or all."""
-        where = f"tags.`{schema.PARENT}` = '{self.sweep}'"
-        if outcome is not None:
-            where += f" and tags.`{schema.OUTCOME}` = '{outcome}'"
+    def view(self, *, charts: bool = False) -> str:
+        """All trials of the sweep, as its saved view has them: as a table, or as charts."""
+        mode = "&compareRunsMode=CHART" if charts else ""
+        return (
+            f"#/experiments/{self.experiment}/runs?workflowType=machine_learning{mode}"
+            f"&viewStateShareKey={view_key(self.sweep)}"
+        )
+
+    def trials(self, direction: str, outcome: Outcome) -> str:
+        """The sweep's trials that ended so, the best objective first."""
+        where = f"tags.`{schema.PARENT}` = '{self.sweep}' and tags.`{schema.OUTCOME}` = '{outcome}'"
         order = quote(f"metrics.`{schema.metric_of(schema.OBJECTIVE)}`", safe="")
         ascending = "true" if direction == "min" else "false"
         return (
@@ -98,7 +105,7 @@ def trial_note(trial: TrialRecord, ending: Ending, sweep: SweepRecord, links: Li
         of += f", which confirms trial {trial.confirms} with another seed"
     paragraphs = [f"{_training(trial.params)}: {of}.", _fate(ending, sweep)]
     if ending.history:
-        paragraphs.append(_files(trial, ending, sweep.name))
+        paragraphs.append(_files(trial, ending, sweep.name, links))
     return "\n\n".join(paragraphs)[:LONGEST]
 
 
@@ -174,8 +181,9 @@ def _grounds(stop: StopRecord) -> str:
     return f"{code(stop.rule)}: {_reason(stop.reason)}"
 
 
-def _files(trial: TrialRecord, ending: Ending, sweep: str) -> str:
-    grid = "Its samples by update are in the image grid"
+def _files(trial: TrialRecord, ending: Ending, sweep: str, links: Links) -> str:
+    charts = _link("charts of all trials", links.view(charts=True))
+    grid = f"Its samples by update are among the {charts}"
     folder = f"; its files lie in {code(trial.files)}" if trial.files else ""
     completed = ending.outcome is Outcome.COMPLETED
     if not completed and ending.stop is None:  # nobody knows what it left
@@ -229,9 +237,9 @@ def _endings(
     ]
     if not counts:
         return f"It was {'stopped' if cancelled else 'over'} before a trial ended."
-    all_ = _link(f"{len(found)} trials", links.trials(sweep.direction))
+    table, charts = _link("table", links.view()), _link("charts", links.view(charts=True))
     how = "It was **stopped**" if cancelled else "It **ended**"
-    return f"{how} with {all_}: {', '.join(counts)}."
+    return f"{how} with {len(found)} trials ({table}, {charts}): {', '.join(counts)}."
 
 
 def _best(best: TrialRow | None, sweep: SweepRecord, links: Links, model: str | None) -> str:
@@ -251,7 +259,8 @@ def _best(best: TrialRow | None, sweep: SweepRecord, links: Links, model: str | 
 def _artifacts(sweep: SweepRecord) -> str:
     told = {
         schema.SWEEP_FILE: "the sweep, to run it again",
-        "environment.json": "what it ran on",
+        schema.ENVIRONMENT_FILE: "what it ran on",
+        schema.REAL_PICTURE: "real data",
         schema.LEDGER_FILE: "what trials used and stopping saved, by rule",
     }
     if sweep.confirming:
@@ -259,6 +268,6 @@ def _artifacts(sweep: SweepRecord) -> str:
     lines = "; ".join(f"{code(file)}: {what}" for file, what in told.items())
     summary, report = (code(f"ganray {command} {sweep.name}") for command in ("summary", "report"))
     return (
-        f"Artifacts: {lines}. {summary} tells all trials, {report} draws which settings fail and "
-        "which of them matter."
+        f"Artifacts: {lines}. {summary} tells all trials, {report} writes the report, which "
+        "`ganray run` adds here."
     )

@@ -87,7 +87,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     return SweepRow(
         name=name,
         run_id=parent.info.run_id,
-        description=parent.data.tags.get(schema.NOTE, ""),
+        description=_description(parent.data.tags),
         status=parent.info.status,
         started=as_time(parent.info.start_time),
         ended=as_time(parent.info.end_time),
@@ -97,6 +97,12 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
         trials=tuple(trials),
     )
+
+
+def _description(tags: Mapping[str, str]) -> str:
+    """What the sweep file said; in an older record it is all that the note has."""
+    old = "" if schema.NOTED in tags else tags.get(schema.NOTE, "")
+    return tags.get(schema.DESCRIPTION, old)
 
 
 @dataclass(frozen=True, slots=True)

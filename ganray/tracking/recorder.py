@@ -19,6 +19,7 @@ class SweepRecord:
     direction: str
     searched: Sequence[str]
     updates: int  # of a full trial
+    milestones: Sequence[int] = ()  # updates at which it leaves a picture
     trials: int  # of the search
     confirming: int = 0  # trials that may follow it
     gpus_per_trial: float

@@ -47,6 +47,7 @@ SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifacts
 ENVIRONMENT_FILE: Final = "environment.json"
 REAL_PICTURE: Final = "real.png"
 PARENT: Final = "mlflow.parentRunId"
+DESCRIPTION: Final = "ganray.description"  # what the sweep file says; the note tells more
 NOTE: Final = "mlflow.note.content"
 NOTED: Final = "ganray.noted"  # digest of the note as it was written: another one is somebody's own
 HAS_PICTURES: Final = "mlflow.loggedImages"

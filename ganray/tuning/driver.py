@@ -31,6 +31,7 @@ from ganray.tuning.places import Located, check_results, results_location
 from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, folder_name
 from ganray.tuning.real_picture import keep_real_picture
 from ganray.tuning.roster import Roster, SweepLimits
+from ganray.tuning.session import milestones
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all, tell_start
 from ganray.tuning.trainable import GanTrial
@@ -373,6 +374,7 @@ def _sweep_record(
         direction=spec.objective.direction,
         searched=tuple(search.space.entries),
         updates=budget.updates,
+        milestones=milestones(budget),
         trials=study.size,
         confirming=spec.confirm.trials,
         gpus_per_trial=resources["GPU"],

@@ -81,8 +81,17 @@ def test_list_of_trials_is_filtered_by_outcome_with_the_best_first() -> None:
             "orderByKey": ["metrics.`objective`"],
             "orderByAsc": [ascending],
         }
-    every = parse_qs(urlsplit(LINKS.trials("min")).fragment.partition("?")[2])
-    assert every["searchFilter"] == ["tags.`mlflow.parentRunId` = 'abc'"]
+
+
+def test_all_trials_are_linked_as_the_saved_view_has_them() -> None:
+    for charts in (False, True):
+        query = urlsplit(LINKS.view(charts=charts)).fragment.partition("?")[2]
+        mode = {"compareRunsMode": ["CHART"]} if charts else {}
+        assert parse_qs(query) == {
+            "workflowType": ["machine_learning"],
+            "viewStateShareKey": ["ganray-abc"],
+            **mode,
+        }
 
 
 # --- a trial --------------------------------------------------------------------------------------
@@ -126,6 +135,8 @@ def test_confirming_trial_says_what_it_confirms() -> None:
     assert first.endswith(", which confirms trial 3 with another seed.")
 
 
+CHARTS = f"[charts of all trials]({LINKS.view(charts=True)})"
+GRID = f"Its samples by update are among the {CHARTS}"
 VALUES = "distance 1.5 (best 0.2), modes 1.25 (best 5)"
 
 
@@ -194,22 +205,21 @@ def test_note_tells_the_objective_first_whatever_it_is() -> None:
         (
             Outcome.COMPLETED,
             {},
-            "Its samples by update are in the image grid, `best.png` under Artifacts; its files "
+            f"{GRID}, `best.png` under Artifacts; its files "
             "lie in `s3://bucket/ring_2/trials/0017`; `ganray sample ring_2 --trial 17` draws "
             "more from its checkpoint.",
         ),
         (
             Outcome.STALLED,
             {"stop": STOP},
-            "Its samples by update are in the image grid, `best.png` and `stop.png` under "
+            f"{GRID}, `best.png` and `stop.png` under "
             "Artifacts; its files lie in `s3://bucket/ring_2/trials/0017`; "
             "`ganray sample ring_2 --trial 17 --at best` draws more from its checkpoint.",
         ),
         (
             Outcome.CRASHED,
             {"reason": "no memory"},
-            "Its samples by update are in the image grid; its files lie in "
-            "`s3://bucket/ring_2/trials/0017`.",
+            f"{GRID}; its files lie in `s3://bucket/ring_2/trials/0017`.",
         ),
     ],
 )
@@ -252,12 +262,13 @@ def test_note_of_a_sweep_begins_with_what_its_file_says() -> None:
 
 
 def test_note_of_a_sweep_tells_how_trials_ended_with_a_list_of_each() -> None:
+    table, charts = LINKS.view(), LINKS.view(charts=True)
     assert told()[0] == (
-        f"It **ended** with [4 trials]({LINKS.trials('min')}): "
+        f"It **ended** with 4 trials ([table]({table}), [charts]({charts})): "
         f"[2 completed]({LINKS.trials('min', Outcome.COMPLETED)}), "
         f"[2 stalled]({LINKS.trials('min', Outcome.STALLED)})."
     )
-    assert told(cancelled=True)[0].startswith("It was **stopped** with [4 trials]")
+    assert told(cancelled=True)[0].startswith("It was **stopped** with 4 trials ")
 
 
 def test_note_of_a_sweep_tells_its_best_trial() -> None:

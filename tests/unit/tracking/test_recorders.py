@@ -389,6 +389,29 @@ def test_running_sweep_is_described_by_its_file(recorder: MlflowRecorder, store:
     assert runs(store)[0].data.tags["mlflow.note.content"] == "Which loss?"
 
 
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ("tags.`ganray.outcome` = 'collapsed'", [1]),
+        ("tags.`ganray.outcome` != 'collapsed' and tags.`ganray.kind` = 'trial'", [0, 2]),
+        ("tags.`ganray.rule` = 'few_modes'", [1]),
+        ("params.loss = 'wgan' and params.d_steps = '5'", [0, 1, 2]),
+        ("params.seed = '2'", [2]),
+        ("metrics.distance < 0.033", [1, 2]),
+        ("metrics.`cost/stopped_at` = 0.3 and metrics.`best/js` > 0.1", [0, 1, 2]),
+    ],
+)
+def test_trials_are_found_by_outcome_settings_and_signals(
+    where: str, numbers: list[int], recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder, trials=3)
+    recorder.close()
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("ganray").experiment_id
+    found = client.search_runs([experiment], where)
+    assert sorted(int(run.data.tags["ganray.trial"]) for run in found) == numbers
+
+
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
