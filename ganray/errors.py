@@ -7,6 +7,7 @@ GanrayError
 ├── DataError            data cannot be had, or are not as expected (exit code 2)
 ├── NetworkError         the networks asked for cannot be built (exit code 2)
 ├── CheckpointError      a checkpoint cannot be read or used as asked (exit code 2)
+├── ExportError          a generator cannot be exported (exit code 1)
 ├── ResourceError        the machine lacks what the sweep asks for (exit code 2)
 ├── OutputError          a result cannot be written where it should go (exit code 2)
 ├── AddressError         there is no such address of a cluster, or it may not be used (exit code 2)
@@ -75,6 +76,10 @@ class CheckpointError(GanrayError):
     """A file is no checkpoint of this version, or cannot give what was asked of it."""
 
     exit_code = 2
+
+
+class ExportError(GanrayError):
+    """A generator cannot be made into a file that draws without ganray."""
 
 
 class ResourceError(GanrayError):

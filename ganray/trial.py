@@ -227,6 +227,20 @@ SIGNAL_LABELS: Mapping[str, str] = {
 COUNTERS = ("d_updates", "g_updates", "images", "seconds")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSignature:
+    """What an exported generator takes and gives.
+
+    It takes latents [B, latent_dim] and, where it is told `classes`, labels [B], or, where it is
+    told `conditions`, vectors [B, conditions]; it gives samples [B, *shape].
+    """
+
+    latent_dim: int
+    shape: tuple[int, ...]
+    classes: int = 0
+    conditions: int = 0
+
+
 Ended = Literal["healthy", "between", "bad"]
 
 NOT_FINITE = "nonfinite"  # the rule of a trial that had nothing left to train

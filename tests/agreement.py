@@ -121,7 +121,8 @@ def _of_run(client: MlflowClient, run: Run, trial: RecordedTrial, files: str) ->
     for name in (*COUNTERS, *SIGNALS):
         told = [(s.update, getattr(s, name)) for s, _, _ in trial.reports]
         wanted = [(update, value) for update, value in told if value is not None]
-        found = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+        history = client.get_metric_history(run.info.run_id, schema.metric_of(name))
+        found = [(metric.step, metric.value) for metric in history]
         if found != wanted:
             yield f"trial {number}: {name} has {found} in MLflow, {wanted} in the study"
     pictures = Counter(

@@ -7,18 +7,23 @@ from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from PIL import Image
 from ray.tune.schedulers import TrialScheduler
 
+from ganray.gan.checkpoint import dump
+from ganray.gan.real import RealData
+from ganray.gan.trainer import make_trainer
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import Recorder
 from ganray.tracking.schema import REAL_PICTURE
-from ganray.trial import Signals
+from ganray.trial import Signals, TrialConfig
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.places import (
     BEST_CHECKPOINT,
     BEST_PICTURE,
+    CHECKPOINT,
     samples_name,
     sweep_location,
     trial_location,
@@ -127,6 +132,17 @@ def result(study: SweepStudy, number: int, update: int) -> dict[str, Any]:
             write_file(folder, name, picture(24))
         told["kept"] = names
     return told
+
+
+def leave_checkpoint(folder: str) -> bytes:
+    """What a trial leaves in its folder at its end, of a small generator and the average of it."""
+    networks = {"name": "mlp", "width": 8, "depth": 1}
+    data = RealData(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)))
+    trainer = make_trainer(TrialConfig(batch_size=8, ema=0.9), networks, data)
+    trainer.advance(4)
+    content = dump(trainer, networks)
+    write_file(folder, CHECKPOINT, content)
+    return content
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ganray.cli.options import (
     NewName,
     NoPrune,
     OptionalName,
+    Register,
     Seed,
     Settings,
     Storage,
@@ -79,12 +80,15 @@ def run(
     no_prune: NoPrune = False,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
+    register: Register = None,
     storage: Storage = None,
 ) -> None:
     """Run a sweep here, on a local Ray, with a live table; then print its summary."""
     from ganray.spec.load import load_sweep
 
-    changes = settings_of_new(settings, name, trials, seed, no_prune, tracking_uri, storage)
+    changes = settings_of_new(
+        settings, name, trials, seed, no_prune, tracking_uri, register, storage
+    )
     spec = load_sweep(file, changes)
     from ganray.cli.local import run_here
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ganray.tracking.recorder import Evidence, SweepRecord, TrialRecord
+from ganray.tracking.recorder import BestGenerator, Evidence, SweepRecord, TrialRecord
 from ganray.trial import LOG_2, Ending, Outcome, Signals, State, Verdict, now_ms
 
 
@@ -137,6 +137,13 @@ class Board:
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`."""
+
+    def generator(self, best: BestGenerator) -> None:
+        """See `Recorder`."""
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """See `Recorder`."""
+        return False
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -49,6 +49,13 @@ Storage = Annotated[
         help="Folder for results, or database URL for the study.", show_default="~/ray_results"
     ),
 ]
+Register = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL_NAME",
+        help="Register the best generator under this name in MLflow, as its next version.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(
@@ -84,11 +91,13 @@ def settings_of_new(
     seed: int | None,
     no_prune: bool,
     tracking_uri: str | None,
+    register: str | None,
     storage: str | None,
 ) -> list[str]:
     """All that a new sweep's file is changed by, in the words of `--set`."""
     given = {"search.trials": trials, "search.seed": seed, "name": name}
-    given |= {"tracking.uri": tracking_uri, **storage_settings(storage)}
+    given |= {"tracking.uri": tracking_uri, "tracking.register": register}
+    given |= storage_settings(storage)
     unpruned = ["prune=null"] if no_prune else []
     return [*(settings or []), *as_settings(given), *unpruned]
 

@@ -12,6 +12,7 @@ from ganray.cli.options import (
     Insecure,
     NewName,
     NoPrune,
+    Register,
     Seed,
     Settings,
     Storage,
@@ -55,6 +56,7 @@ def submit(
     no_prune: NoPrune = False,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
+    register: Register = None,
     storage: Storage = None,
     code: Code = None,
     dry_run: DryRun = False,
@@ -77,7 +79,9 @@ def submit(
     from ganray.client.request import refuse_secrets
     from ganray.spec.load import load_sweep
 
-    changes = settings_of_new(settings, name, trials, seed, no_prune, tracking_uri, storage)
+    changes = settings_of_new(
+        settings, name, trials, seed, no_prune, tracking_uri, register, storage
+    )
     refuse_secrets(changes)
     spec = load_sweep(file, changes)
     if kuberay:

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from ganray.secrets import has_secret, redact
 from ganray.spec import checks
 from ganray.spec.data import DataPart
-from ganray.spec.names import SWEEP_NAME, MetricName, PrunerName, SamplerName
+from ganray.spec.names import MODEL_NAME, SWEEP_NAME, MetricName, PrunerName, SamplerName
 from ganray.spec.networks import MlpNetworks, NetworksPart, import_path
 from ganray.spec.parameters import Part, Seed, Share, Trainer, or_auto
 from ganray.spec.space import Space
@@ -191,6 +191,9 @@ class Tracking(Part):
     """MLflow store; null: `$MLFLOW_TRACKING_URI`, else `sqlite:///mlflow.db` here."""
     experiment: Annotated[str, Field(min_length=1)] = "ganray"
     """MLflow experiment of the runs; made if it is not there."""
+    # a class has another `register` already
+    register_as: Annotated[str, Field(pattern=MODEL_NAME)] | None = Field(None, alias="register")
+    """Name in MLflow's registry: the best generator becomes its next version; null: none."""
 
 
 class SweepSpec(Part):

@@ -28,7 +28,11 @@ _THINGS = {
     "metrics": "metric",
 }  # what a name is of, where its key does not say
 _SIMILAR = 0.65  # hinj is like hinge, bayes is not like cmaes
-_SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
+_NAMES: Mapping[tuple[int | str, ...], str] = {  # what may stand there
+    ("name",): "at most 100 letters, digits, - and _, starting with a letter or digit",
+    ("tracking", "register"): "at most 100 letters, digits, spaces, -, _ and dots, "
+    "starting with a letter or digit",
+}
 _LIMITS = {
     "greater_than": ("gt", "greater than"),
     "greater_than_equal": ("ge", "at least"),
@@ -132,8 +136,8 @@ def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
             return f"{_discriminator(error)} is missing"
         case "unknown_name":
             return unknown(thing, got, context["known"])
-        case "string_pattern_mismatch" if loc == ("name",):
-            return f"must be {_SWEEP_NAME}; got {shown(got)}"
+        case "string_pattern_mismatch" if tuple(loc) in _NAMES:
+            return f"must be {_NAMES[tuple(loc)]}; got {shown(got)}"
         case "invalid_key":
             return f"keys must be text; got {shown(got)}"
         case "too_short" | "string_too_short":

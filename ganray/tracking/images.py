@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 log = redacted_log("ganray.tracking")
 
 FOLDER = "images"  # of the artifacts
+KEY = "samples"  # of the chart
 THUMBNAIL = 256  # pixels, as MLflow's own
 _SUFFIXES = (".png", "+compressed.webp")
 
@@ -72,4 +73,4 @@ def read_picture(load: Callable[[], bytes], what: str) -> "Image | None":
 
 
 def _prefix(update: int) -> str:
-    return f"samples+step+{update}+"
+    return f"{KEY}+step+{update}+"

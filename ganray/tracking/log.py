@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
+from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, Verdict
 
 PARTS = 10  # of a trial's budget, each told in a line
@@ -75,6 +75,13 @@ class LogRecorder:
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`; of no use here."""
+
+    def generator(self, best: BestGenerator) -> None:
+        """See `Recorder`; of no use here."""
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """See `Recorder`; of no use here."""
+        return False
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -13,7 +13,7 @@ from functools import partial
 
 from ganray.secrets import redacted_log
 from ganray.tracking.mlflow_writer import MlflowWriter, is_passing
-from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
+from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, Verdict
 
 log = redacted_log("ganray.tracking")
@@ -108,6 +108,14 @@ class MlflowRecorder:
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`."""
         self._tell(lambda writer: writer.evidence(number, evidence))
+
+    def generator(self, best: BestGenerator) -> None:
+        """See `Recorder`."""
+        self._tell(lambda writer: writer.generator(best))
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """See `Recorder`; True also while nobody knows."""
+        return not (self._found.is_set() and self._writer.has_generator(number, register))
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

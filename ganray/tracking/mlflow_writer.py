@@ -5,23 +5,32 @@ value; files have names that follow from what they show; tags and parameters are
 """
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganray.errors import ExportError
+from ganray.secrets import redact, redacted_log
 from ganray.tracking import images, schema
 from ganray.tracking.confirmation import confirmed
 from ganray.tracking.ledger import AMOUNT_COLUMNS, ledger
-from ganray.tracking.reader import TrialRow, fetch_trials, flat
-from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
+from ganray.tracking.models import log_generator
+from ganray.tracking.naming import run_name
+from ganray.tracking.notes import LONGEST, Links, description, sweep_note, trial_note
+from ganray.tracking.reader import TrialRow, best_row, fetch_trials, flat
+from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.tracking.store import open_client, search_runs
+from ganray.tracking.view import view_tag
 from ganray.trial import COUNTERS, SIGNALS, Ending, Outcome, Signals, Verdict, best_values, now_ms
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
+
+log = redacted_log("ganray.tracking")
 
 BATCH = 1_000  # metrics and tags in one `log_batch`: the server's limit
 # MLflow's codes for a store that cannot be reached or is busy; all others are refusals
@@ -41,6 +50,7 @@ class TrialRun:
     told_at: int = 0  # the time of what was told last
     pictures: set[str] | None = field(default_factory=set)  # files; None: not looked up yet
     lost: bool = False  # whether a picture could not be read
+    record: TrialRecord | None = None  # while it runs
 
     @property
     def settled(self) -> bool:
@@ -75,6 +85,7 @@ class MlflowWriter:
         self._experiment_id = ""
         self._sweep: SweepRecord | None = None
         self._parent = ""
+        self._sweep_tags: dict[str, str] = {}  # as far as they are known
         self._asked: set[Number] = set()  # of which a run may have been made: an answer was lost
         self._runs: dict[int, TrialRun] = {}
         self._pending: dict[str, _Pending] = {}
@@ -90,6 +101,7 @@ class MlflowWriter:
             else client.create_experiment(self._experiment, tags=schema.EXPERIMENT_TAGS)
         )
         known = self._adopt()
+        client.set_experiment_tag(self._experiment_id, *view_tag(sweep, self._parent))
         client.log_text(self._parent, sweep.sweep_file, schema.SWEEP_FILE)
         client.log_dict(self._parent, dict(sweep.environment), schema.ENVIRONMENT_FILE)
         # a parameter is written once: of what a larger budget changed, the file tells
@@ -111,10 +123,10 @@ class MlflowWriter:
         """Make the trial's run, or go on in the one that it has."""
         run = self._runs.get(trial.number)
         if run is None:
-            run_id = self._create(trial.number, _run_name(trial), self._tags(trial), trial.started)
+            run_id = self._create(trial.number, run_name(trial), self._tags(trial), trial.started)
             run = self._runs[trial.number] = TrialRun(run_id)
         self._reopen(run)
-        run.told_at = trial.started
+        run.record, run.told_at = trial, trial.started
         self._log_params(run.id, trial.params)
 
     def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
@@ -124,7 +136,7 @@ class MlflowWriter:
         if run.tags.get(schema.STATE) != verdict.state.value:
             run.tags[schema.STATE] = verdict.state.value
             self._waiting(run).tags[schema.STATE] = verdict.state.value
-        values = {name: getattr(signals, name) for name in (*COUNTERS, *SIGNALS)}
+        values = {schema.metric_of(n): getattr(signals, n) for n in (*COUNTERS, *SIGNALS)}
         self._waiting(run).metrics += _metrics(values, at, signals.update)
 
     def picture(self, number: int, update: int, load: Load) -> None:
@@ -180,10 +192,50 @@ class MlflowWriter:
             if record is not None:
                 self._client.log_dict(run.id, ending.grounds(record), file)
         tags = _ending_tags(ending)
+        if run.record is not None:
+            note = trial_note(run.record, ending, self._record, self._links)
+            tags |= _note_tags(note, run.tags)
         self._drop_tags(run, schema.OF_THE_END - tags.keys() - {schema.EVIDENCE})
         self._set_tags(run, tags)
         self._client.set_terminated(run.id, schema.RUN_STATUS[ending.outcome], ending.at)
-        run.ended = True
+        run.ended, run.record = True, None
+
+    def has_generator(self, number: int, register: str | None) -> bool:
+        """Whether the generator of a trial stands there as the sweep's, registered as asked."""
+        tags = self._sweep_tags
+        registered = tags.get(schema.REGISTERED, "").rpartition("/")[0]
+        is_there = tags.get(schema.GENERATOR) == str(number)
+        return is_there and (register is None or registered == register)
+
+    def generator(self, best: BestGenerator) -> None:
+        """Log the best trial's generator as a model, or tell why there is none."""
+        if self.has_generator(best.number, best.register):
+            return
+        tags = {schema.NO_GENERATOR: best.problem}
+        if best.exported is not None:
+            tags = self._log_generator(best)
+        self._client.log_batch(self._parent, tags=_run_tags(tags))
+        self._sweep_tags |= tags
+        if schema.NO_GENERATOR not in tags and schema.NO_GENERATOR in self._sweep_tags:
+            with _gone_already():
+                self._client.delete_tag(self._parent, schema.NO_GENERATOR)
+            del self._sweep_tags[schema.NO_GENERATOR]
+
+    def _log_generator(self, best: BestGenerator) -> dict[str, str]:
+        """Tags of the sweep's run."""
+        sweep = self._record
+        tags = {
+            schema.SWEEP: sweep.name,
+            schema.STUDY: sweep.study_id,
+            schema.TRIAL: str(best.number),
+        }
+        try:
+            return log_generator(self._client, self._parent, best, tags)
+        except Exception as error:
+            if not isinstance(error, ExportError) and is_passing(error):
+                raise
+            log.warning("the generator of trial %d is no model in MLflow: %s", best.number, error)
+            return {schema.NO_GENERATOR: redact(str(error))}
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Write what all trials say together; the sweep ends when the last of them did."""
@@ -197,12 +249,24 @@ class MlflowWriter:
         if self._record.confirming:
             values |= self._confirmation(trials)
         values |= self._ledger(trials)
-        known = self._client.get_run(self._parent).data.metrics
-        changed = {key: value for key, value in values.items() if known.get(key) != value}
-        self._client.log_batch(self._parent, metrics=_metrics(changed, now_ms(), 0))
+        known = self._client.get_run(self._parent).data
+        changed = {key: value for key, value in values.items() if known.metrics.get(key) != value}
+        note = self._sweep_note(trials, outcomes, cancelled=cancelled)
+        tags = _note_tags(note, known.tags, self._record.description)
+        metrics = _metrics(changed, now_ms(), 0)
+        self._client.log_batch(self._parent, metrics=metrics, tags=_run_tags(tags))
         ends = [round(trial.ended.timestamp() * 1000) for trial in trials if trial.ended]
         status = "KILLED" if cancelled else "FINISHED"
         self._client.set_terminated(self._parent, status, max(ends, default=now_ms()))
+
+    def _sweep_note(
+        self, trials: list[TrialRow], outcomes: Mapping[int, Outcome], *, cancelled: bool
+    ) -> str:
+        sweep, model = self._record, None
+        best = best_row(trials, sweep.direction)
+        if best is not None and self.has_generator(best.number, None):
+            model = self._sweep_tags[schema.MODEL]
+        return sweep_note(sweep, outcomes, best, self._links, model=model, cancelled=cancelled)
 
     def _confirmation(self, trials: list[TrialRow]) -> dict[str, float]:
         """What the confirming trials say."""
@@ -257,6 +321,10 @@ class MlflowWriter:
         assert self._sweep is not None, "the sweep starts first"
         return self._sweep
 
+    @property
+    def _links(self) -> Links:
+        return Links(self._experiment_id, self._parent)
+
     # --- runs: found, made, opened again ----------------------------------------------------------
 
     def _adopt(self) -> dict[str, str]:
@@ -272,6 +340,7 @@ class MlflowWriter:
         parent = kept.pop(None, None)
         self._runs = {n: _known(run) for n, run in kept.items() if n is not None}
         self._parent = parent.info.run_id if parent else self._create_parent()
+        self._sweep_tags = dict(parent.data.tags) if parent else {}
         if parent is None:
             return {}
         if parent.info.status != "RUNNING":
@@ -316,7 +385,8 @@ class MlflowWriter:
             schema.OBJECTIVE_METRIC: f"{sweep.direction} {sweep.objective}",
         }
         if sweep.description:
-            tags[schema.NOTE] = sweep.description
+            tags |= {schema.DESCRIPTION: sweep.description[:LONGEST]}
+            tags |= _note_tags(description(sweep), {})
         return self._create(None, sweep.name, tags, sweep.started)
 
     def _create(self, number: Number, name: str, tags: dict[str, str], started: int) -> str:
@@ -347,7 +417,8 @@ class MlflowWriter:
         if run.ended:
             self._client.update_run(run.id, status="RUNNING")
             run.ended = False
-        self._drop_tags(run, schema.OF_THE_END)
+        notes = {schema.NOTE, schema.NOTED} if _is_ours(run.tags) else set()
+        self._drop_tags(run, schema.OF_THE_END | notes)
 
     def _drop_tags(self, run: TrialRun, keys: Iterable[str]) -> None:
         for key in sorted(keys & run.tags.keys()):
@@ -379,7 +450,8 @@ class MlflowWriter:
         if ending.would_be is not None:
             values[schema.WOULD_BE_STOPPED_AT] = ending.would_be.update / self._record.updates
         best = best_values(ending.history)
-        return values | {f"{schema.BEST}{name}": value for name, value in best.items()}
+        told = {schema.metric_of(name): value for name, value in values.items()}
+        return told | {f"{schema.BEST}{name}": value for name, value in best.items()}
 
 
 def is_passing(error: Exception) -> bool:
@@ -425,11 +497,27 @@ def _run_tags(tags: Mapping[str, str]) -> list[Any]:
     return [RunTag(key, value) for key, value in tags.items()]
 
 
-def _run_name(trial: TrialRecord) -> str:
-    """Such as `17 wgan 5:1`: the number, the loss, D's updates to G's; `40 confirms 17 …`."""
-    params = trial.params
-    what = "" if trial.confirms is None else f"confirms {trial.confirms} "
-    return f"{trial.number} {what}{params['loss']} {params['d_steps']}:{params['g_steps']}"
+def _note_tags(note: str, known: Mapping[str, str], old: str | None = None) -> dict[str, str]:
+    """Those of a run's description, unless somebody has written one of his own there.
+
+    Args:
+        note: the description.
+        known: tags of the run.
+        old: what an older version wrote there, which kept no digest of it.
+    """
+    if not _is_ours(known) and known[schema.NOTE] != old:
+        return {}
+    return {schema.NOTE: note, schema.NOTED: _digest(note)}
+
+
+def _is_ours(tags: Mapping[str, str]) -> bool:
+    """Whether a run has no description, or one that was written here."""
+    found = tags.get(schema.NOTE)
+    return not found or _digest(found) == tags.get(schema.NOTED)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _ending_tags(ending: Ending) -> dict[str, str]:

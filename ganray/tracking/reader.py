@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,11 +46,13 @@ class TrialRow:
     audited: bool
     would_be: dict[str, str]  # outcome, rule and reason of what would have stopped it
     params: dict[str, Any]
-    metrics: dict[str, float]  # the last value of each
+    metrics: dict[str, float]  # the last value of each, by its own name
     best: dict[str, float]  # the best value of each that has a better direction
     started: datetime | None
     ended: datetime | None
     files: str  # the folder or URL of its pictures and checkpoint; "" if it is not recorded
+    # the metrics of the store that hold each of `metrics`, for their histories
+    stored: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
     return SweepRow(
         name=name,
         run_id=parent.info.run_id,
-        description=parent.data.tags.get(schema.NOTE, ""),
+        description=_description(parent.data.tags),
         status=parent.info.status,
         started=as_time(parent.info.start_time),
         ended=as_time(parent.info.end_time),
@@ -95,6 +97,12 @@ def fetch_sweep(name: str, uri: str | None = None) -> SweepRow:
         params={key: schema.from_text(key, text) for key, text in parent.data.params.items()},
         trials=tuple(trials),
     )
+
+
+def _description(tags: Mapping[str, str]) -> str:
+    """What the sweep file said; in an older record it is all that the note has."""
+    old = "" if schema.NOTED in tags else tags.get(schema.NOTE, "")
+    return tags.get(schema.DESCRIPTION, old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +142,7 @@ def fetch_heads(uri: str | None = None, name: str | None = None) -> list[SweepHe
 def _head(client: "MlflowClient", parent: "Run") -> SweepHead:
     tags, params = parent.data.tags, parent.data.params
     direction, objective = tags[schema.OBJECTIVE_METRIC].split()
-    outcomes = {
-        key.removeprefix(schema.TRIALS): int(count)
-        for key, count in parent.data.metrics.items()
-        if key.startswith(schema.TRIALS) and count
-    }
-    running = 0
+    outcomes, running = _counts(parent.data.metrics), 0
     if parent.info.status == "RUNNING":  # the counts are written at the end
         found = fetch_trials(client, tags[schema.SWEEP], parent.info.run_id)
         outcomes = dict(Counter(trial.outcome for trial in found if trial.outcome))
@@ -160,12 +163,25 @@ def _head(client: "MlflowClient", parent: "Run") -> SweepHead:
     )
 
 
+def _counts(metrics: Mapping[str, float]) -> dict[str, int]:
+    """How many trials ended how, as it stands in a sweep's own run."""
+    counts = {
+        key.removeprefix(prefix): int(count)
+        for prefix in (schema.OLD_TRIALS, schema.TRIALS)  # the latter holds where there are both
+        for key, count in metrics.items()
+        if key.startswith(prefix)
+    }
+    return {outcome: count for outcome, count in counts.items() if count}
+
+
 def _best(client: "MlflowClient", parent: "Run", direction: str) -> TrialRow | None:
     """The best completed trial of the search, without reading the others."""
     wanted = {schema.PARENT: parent.info.run_id, schema.OUTCOME: Outcome.COMPLETED.value}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     where += f" and tags.`{schema.PHASE}` != 'confirm'"
-    order = f"metrics.{schema.OBJECTIVE} {'ASC' if direction == 'min' else 'DESC'}"
+    order = (
+        f"metrics.{schema.metric_of(schema.OBJECTIVE)} {'ASC' if direction == 'min' else 'DESC'}"
+    )
     experiment = [parent.info.experiment_id]
     found = client.search_runs(experiment, where, max_results=1, order_by=[order])
     return _row(found[0]) if found else None
@@ -181,6 +197,24 @@ def fetch_trials(client: "MlflowClient", name: str, parent: str) -> list[TrialRo
     """
     rows = [_row(run) for run in _search(client, name, {schema.PARENT: parent})]
     return sorted(rows, key=lambda trial: trial.number)
+
+
+def best_row(trials: Iterable[TrialRow], direction: str) -> TrialRow | None:
+    """The best completed trial of the search, the first of equals; None if there is none.
+
+    Args:
+        trials: of a sweep.
+        direction: of its objective, `min` or `max`.
+    """
+    sign = 1.0 if direction == "min" else -1.0
+    ranked = [
+        (sign * trial.metrics[schema.OBJECTIVE], trial.number, trial)
+        for trial in trials
+        if trial.confirms is None
+        and trial.outcome == Outcome.COMPLETED
+        and schema.OBJECTIVE in trial.metrics
+    ]
+    return min(ranked, key=lambda rank: rank[:2])[2] if ranked else None
 
 
 def flat(trial: TrialRow) -> dict[str, Any]:
@@ -232,11 +266,11 @@ def fetch_reports(
     with _reading(uri) as client:
         for trial in trials:
             reports: dict[int, dict[str, Any]] = {}
-            for signal in names:
-                if signal in trial.metrics:
-                    for metric in client.get_metric_history(trial.run_id, signal):
+            for name in names:
+                for key in trial.stored.get(name, ()):
+                    for metric in client.get_metric_history(trial.run_id, key):
                         row = reports.setdefault(metric.step, {"trial": trial.number})
-                        row |= {"update": metric.step, signal: metric.value}
+                        row |= {"update": metric.step, name: metric.value}
             yield from (reports[update] for update in sorted(reports))
 
 
@@ -336,10 +370,23 @@ def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> I
     yield from search_runs(client, experiment_ids(client), where)
 
 
+def _stored(metrics: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The metrics by what they are of; of two, the one that an older version wrote comes first.
+
+    A trial that one version began and another ended has both.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for key in sorted(metrics, key=lambda key: schema.name_of(key) != key):
+        name = schema.name_of(key)
+        found[name] = (*found.get(name, ()), key)
+    return found
+
+
 def _row(run: "Run") -> TrialRow:
     tags, metrics = run.data.tags, run.data.metrics
     prefix = schema.BEST
     best = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    stored = _stored(key for key in metrics if not key.startswith(prefix))
     return TrialRow(
         number=int(tags[schema.TRIAL]),
         run_id=run.info.run_id,
@@ -354,7 +401,8 @@ def _row(run: "Run") -> TrialRow:
         audited=tags.get(schema.AUDITED) == "true",
         would_be={name: tags[key] for name, key in _WOULD_BE.items() if key in tags},
         params={key: schema.from_text(key, text) for key, text in run.data.params.items()},
-        metrics={k: v for k, v in metrics.items() if not k.startswith(prefix)},
+        metrics={name: metrics[keys[-1]] for name, keys in stored.items()},
+        stored=stored,
         best=best,
         started=as_time(run.info.start_time),
         ended=as_time(run.info.end_time),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ganray.trial import Ending, Outcome, Signals, Verdict
+from ganray.trial import Ending, GeneratorSignature, Outcome, Signals, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class SweepRecord:
     direction: str
     searched: Sequence[str]
     updates: int  # of a full trial
+    milestones: Sequence[int] = ()  # updates at which it leaves a picture
     trials: int  # of the search
     confirming: int = 0  # trials that may follow it
     gpus_per_trial: float
@@ -53,6 +54,25 @@ class Evidence:
 
     pictures: Mapping[str, Load]  # PNGs, by the name of the file: at its best, at its stop
     best_checkpoint: str = ""  # where it lies; "" if the objective was never defined
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedGenerator:
+    """A generator in a file of its own, for `torch.export.load`."""
+
+    load: Load
+    signature: GeneratorSignature
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestGenerator:
+    """That of the best trial of a sweep's search."""
+
+    number: int  # of the trial
+    params: Mapping[str, Any]  # its whole configuration
+    exported: ExportedGenerator | None  # None: it could not be exported
+    problem: str = ""  # then, why
+    register: str | None = None  # the name to register it under
 
 
 class Recorder(Protocol):
@@ -95,6 +115,17 @@ class Recorder(Protocol):
         it takes up the next trial.
         """
 
+    def generator(self, best: BestGenerator) -> None:
+        """Called before the end of a sweep that was not stopped, if a trial completed."""
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """Whether the generator of the best trial is to be exported: False if it stands there.
+
+        Args:
+            number: of the trial.
+            register: the name that it is to be registered under, if any.
+        """
+
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """Called once, when no trial runs any more."""
 
@@ -133,6 +164,7 @@ class MemoryRecorder:
     confirming: int | None = None
     kept: dict[int, dict[str, bytes]] = field(default_factory=dict)
     best_checkpoints: dict[int, str] = field(default_factory=dict)
+    best: BestGenerator | None = None
     outcomes: Mapping[int, Outcome] | None = None
     cancelled: bool = False
     hurried: float | None = None  # seconds
@@ -177,6 +209,14 @@ class MemoryRecorder:
         """See `Recorder`."""
         self.kept[number] = {name: load() for name, load in evidence.pictures.items()}
         self.best_checkpoints[number] = evidence.best_checkpoint
+
+    def generator(self, best: BestGenerator) -> None:
+        """See `Recorder`."""
+        self.best = best
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """See `Recorder`; nobody would ask it for one."""
+        return False
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -1,12 +1,12 @@
 """The names under which a sweep stands in MLflow, and the way of values into its text and back."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Final, get_args
 
-from ganray.trial import Outcome, TrialConfig
+from ganray.trial import COUNTERS, Outcome, TrialConfig
 
 KIND: Final = "ganray.kind"  # sweep | trial
 SWEEP: Final = "ganray.sweep"  # the sweep's name
@@ -36,17 +36,23 @@ OF_THE_END: Final = frozenset(
     {OUTCOME, REASON, NONFINITE, RULE, ENDING, AUDITED, EVIDENCE}
     | {WOULD_BE_OUTCOME, WOULD_BE_RULE, WOULD_BE_REASON, WOULD_BE_UPDATE}
 )
+# of the sweep's run: the trial whose generator is its model, that model, where it is registered
+GENERATOR: Final = "ganray.generator"
+MODEL: Final = "ganray.model"
+REGISTERED: Final = "ganray.registered"
+NO_GENERATOR: Final = "ganray.no_generator"  # or why there is none
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifacts
 ENVIRONMENT_FILE: Final = "environment.json"
 REAL_PICTURE: Final = "real.png"
 PARENT: Final = "mlflow.parentRunId"
+DESCRIPTION: Final = "ganray.description"  # what the sweep file says; the note tells more
 NOTE: Final = "mlflow.note.content"
+NOTED: Final = "ganray.noted"  # digest of the note as it was written: another one is somebody's own
 HAS_PICTURES: Final = "mlflow.loggedImages"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training
 
-TRIALS: Final = "trials_"  # of the sweep's run: how many trials ended in each outcome
 OBJECTIVE: Final = "objective"
 STOPPED_AT: Final = "stopped_at"  # share of the budget
 WOULD_BE_STOPPED_AT: Final = "would_be_stopped_at"
@@ -61,12 +67,80 @@ AT_THE_END: Final = (
     GPU_HOURS,
     RETRIES,
 )
-LEDGER: Final = "ledger."  # of the sweep's run: what it used and saved
 LEDGER_FILE: Final = "ledger.json"
 RISK: Final = "prune.risk"  # a parameter of the sweep's run
-BEST: Final = "best/"  # a section of its own among MLflow's charts
-CONFIRMED: Final = "confirmed/"  # and of the sweep's own run: by trial, then by what it is
 CONFIRMATION: Final = "confirmation.json"
+
+# Metrics stand under sections, which MLflow's charts are grouped by; the first one has no name.
+# No section is called as a metric is: a store of files keeps both under their names.
+_SECTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "": (
+        OBJECTIVE,
+        "distance",
+        "modes",
+        "modes_covered",
+        "high_quality",
+        "js",
+        "auc",
+        "joint_js",  # these two stand in place of the former
+        "joint_auc",
+    ),
+    "samples": (
+        "mode_ratio",
+        "mode_kl",
+        "ema_distance",
+        "sliced_distance",
+        "energy_distance",
+        "sliced_wasserstein",
+        "sharpness",
+        "diversity",
+        "extent",
+        "velocity",
+        "progress",
+        "condition_accuracy",
+        "reconstruction",
+    ),
+    "measures": (  # that `measure.metrics` asks for
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "ndb",
+        "vendi",
+        "wasserstein_1",
+        "wasserstein_2",
+        "modes_any",
+        "published_quality",
+        "published_kl",
+    ),
+    "separation": ("probe_js", "probe_auc", "overfit_gap", "class_accuracy"),
+    "losses": ("d_loss", "g_loss", "d_penalty", "g_penalty"),
+    "gradients": ("d_grad_norm", "g_grad_norm", "d_clipped", "g_clipped"),
+    "cost": (
+        *COUNTERS,
+        "updates_per_second",
+        "measure_seconds",
+        MEASURED_SECONDS,
+        GPU_HOURS,
+        RETRIES,
+        STOPPED_AT,
+        WOULD_BE_STOPPED_AT,
+    ),
+}
+_METRICS: Final[Mapping[str, str]] = {
+    name: f"{section}/{name}" if section else name
+    for section, names in _SECTIONS.items()
+    for name in names
+}
+_NAMES: Final[Mapping[str, str]] = {metric: name for name, metric in _METRICS.items()}
+BEST: Final = "best/"  # before the name of a signal: its best value
+# of the sweep's own run
+TRIALS: Final = "trials/"  # how many ended in each outcome
+OLD_TRIALS: Final = "trials_"  # the same in older records
+LEDGER: Final = "ledger/"  # what they used and saved
+CONFIRMED: Final = "confirmed/"  # by trial, then by what it is
 
 STOP_FILE: Final = "stop.json"  # a `StopRecord` with the signals of its report
 WOULD_BE_FILE: Final = "would_be.json"
@@ -81,6 +155,21 @@ RUN_STATUS: Mapping[Outcome, str] = {
     Outcome.CANCELLED: "KILLED",
     Outcome.CRASHED: "FAILED",
 }
+
+
+def metric_of(name: str) -> str:
+    """Where a signal, counter or value of `AT_THE_END` stands among the metrics of a trial's run.
+
+    Raises:
+        KeyError: it is none of these.
+    """
+    return _METRICS[name]
+
+
+def name_of(metric: str) -> str:
+    """The inverse of `metric_of`; what else there is keeps its name, as older records have it."""
+    return _NAMES.get(metric, metric)
+
 
 _TYPES: Mapping[str, Any] = {f.name: f.type for f in fields(TrialConfig)}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganray.secrets import redact
-from ganray.tracking.recorder import Evidence, Load, SweepRecord, TrialRecord
+from ganray.tracking.recorder import BestGenerator, Evidence, Load, SweepRecord, TrialRecord
 from ganray.trial import Ending, Outcome, Signals, Verdict
 
 EVERY_SECONDS = 1.0
@@ -133,6 +133,13 @@ class StatusRecorder:
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`; of no use here."""
+
+    def generator(self, best: BestGenerator) -> None:
+        """See `Recorder`; of no use here."""
+
+    def wants_generator(self, number: int, register: str | None) -> bool:
+        """See `Recorder`; of no use here."""
+        return False
 
     def end_sweep(self, outcomes: Mapping[int, Outcome], *, cancelled: bool) -> None:
         """See `Recorder`."""

@@ -7,17 +7,22 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import ray
 
 from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in the environment of what Ray runs as a job
 _ADDRESS = "RAY_ADDRESS"
 _ROUNDING = 1e-9  # of a quotient: 1 / (1 / 93) is a little less than 93
 START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a busy machine
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
+TASK_SECONDS = 120.0  # that what takes a few of them may take
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nobody reads Tune's own state: every trial that there was
@@ -87,6 +92,25 @@ def submitted_job() -> str | None:
 def cluster_resources() -> dict[str, float]:
     """All CPUs and GPUs of the cluster, taken or not."""
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
+def on_worker(function: Callable[[Given], Found], given: Given) -> Found:
+    """What a function gives in a process of its own, perhaps on another node.
+
+    It takes no CPU of those that are counted: a short task is not to wait for other sweeps, nor is
+    a node to be started for it.
+
+    Raises:
+        RayError: it took too long, or its process died; else what the function raises.
+    """
+    task = ray.remote(num_cpus=0, max_retries=1, scheduling_strategy="SPREAD")(function)
+    going = task.remote(given)
+    try:
+        found: Found = ray.get(going, timeout=TASK_SECONDS)
+    except BaseException:
+        ray.cancel(going, force=True)
+        raise
     return found
 
 

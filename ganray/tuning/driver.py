@@ -16,20 +16,22 @@ from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.environment import describe_environment
 from ganray.tracking.mlflow_recorder import MlflowRecorder
-from ganray.tracking.recorder import Recorder, SweepRecord
+from ganray.tracking.recorder import BestGenerator, Recorder, SweepRecord
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.changes import changed
-from ganray.tuning.cluster import capacity, joined, submitted_job, trial_resources
+from ganray.tuning.cluster import capacity, joined, on_worker, submitted_job, trial_resources
 from ganray.tuning.confirm import ConfirmStudy, studies_of
 from ganray.tuning.fit import check_fit
+from ganray.tuning.generators import best_generator, export_file
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, check_results, results_location
 from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, folder_name
 from ganray.tuning.real_picture import keep_real_picture
 from ganray.tuning.roster import Roster, SweepLimits
+from ganray.tuning.session import milestones
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all, tell_start
 from ganray.tuning.trainable import GanTrial
@@ -150,6 +152,7 @@ class _Sweep:
         self._limits = SweepLimits(None, 0)
         self._attempt = 0  # 0: it has not begun
         self._interrupts = Interrupts(self._hurry)
+        self._best: BestGenerator | None = None
         self._is_told = False  # whether recorders know of the sweep
 
     def run(self) -> SweepResult:
@@ -191,6 +194,7 @@ class _Sweep:
                 self._is_told = True
                 self._interrupts.check()
                 self._run_phases()
+                self._best = self._best_generator()
                 interrupted = False
         finally:
             outcomes = self._end(interrupted)
@@ -206,6 +210,15 @@ class _Sweep:
             self._interrupts.check()
             for confirming in self._studies[1:] or self._start_confirming():
                 self._run_trials(confirming, f"confirm-{self._attempt}")
+
+    def _best_generator(self) -> BestGenerator | None:
+        """What recorders are to be told of it; a sweep that is being stopped takes no time for it.
+
+        `ganray resume` and `ganray sync` make up for that.
+        """
+        if self._interrupts.happened:
+            return None
+        return best_generator(self._study, self._recorders, partial(on_worker, export_file))
 
     def _new_limits(self) -> SweepLimits:
         budget = self._study.spec.budget
@@ -280,6 +293,8 @@ class _Sweep:
         if behind and not interrupted:
             tell_all(self._studies, behind)  # the store may be back
         for recorder in self._recorders:
+            if self._best is not None:
+                recorder.generator(self._best)
             recorder.end_sweep(outcomes, cancelled=cancelled)
 
 
@@ -359,6 +374,7 @@ def _sweep_record(
         direction=spec.objective.direction,
         searched=tuple(search.space.entries),
         updates=budget.updates,
+        milestones=milestones(budget),
         trials=study.size,
         confirming=spec.confirm.trials,
         gpus_per_trial=resources["GPU"],

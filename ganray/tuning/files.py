@@ -1,7 +1,7 @@
 """What a trial leaves in its folder: pictures, its last checkpoint, and its best one.
 
 At any time that is at most two checkpoints and `MILESTONES + 2` pictures a trial, and one file more
-that is being written.
+that is being written; at the end of its sweep, the best trial has its exported generator, too.
 """
 
 import time

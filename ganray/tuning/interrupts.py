@@ -37,6 +37,11 @@ class Interrupts:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @property
+    def happened(self) -> bool:
+        """Whether a signal came, also one that Tune has taken."""
+        return self._happened
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal waits, or came when Tune was at its end."""
         if self._happened:

@@ -19,6 +19,7 @@ DEFAULT_RESULTS = "~/ray_results"
 CHECKPOINT = "checkpoint.pt"  # the last
 BEST_CHECKPOINT = "best.pt"
 BEST_PICTURE = "best.png"
+GENERATOR = "generator.pt2"  # of the best trial: exported, draws without ganray
 CHECKPOINTS = {"last": CHECKPOINT, "best": BEST_CHECKPOINT}
 STOP_PICTURE = "stop.png"  # of the samples that it was stopped for, or would have been
 

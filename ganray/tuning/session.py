@@ -20,7 +20,7 @@ from ganray.gan.trainer import make_trainer
 from ganray.health.measure import Bench, Meter
 from ganray.metrics.features import find_features
 from ganray.metrics.registry import evaluate
-from ganray.spec.models import SweepSpec
+from ganray.spec.models import Budget, SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning.pruner import make_pruner
 
@@ -88,8 +88,7 @@ class Session:
         window = max(1, round(PROGRESS_OVER * budget.reports))
         self._meter = Meter(workbench.bench, config.latent_dim, window)
         self._ends = budget.report_updates()
-        every = -(-budget.reports // MILESTONES)
-        self._milestones = set(self._ends[::-1][::every])  # the last report always is one
+        self._milestones = set(milestones(budget))
         self._update = 0
 
     @property
@@ -186,6 +185,12 @@ class Session:
 
         network = self._workbench.features
         return evaluate(measure.metrics, dataset, draw, network=network)
+
+
+def milestones(budget: Budget) -> list[int]:
+    """The updates of those few reports; the last one always is among them."""
+    every = -(-budget.reports // MILESTONES)
+    return budget.report_updates()[::-1][::every][::-1]
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -12,6 +12,7 @@ from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning.confirm import studies_of
 from ganray.tuning.files import STORAGE_ERRORS
+from ganray.tuning.generators import best_generator, export_file
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, list_files, read_file, samples_name, trial_location
 from ganray.tuning.real_picture import find_real_picture
@@ -113,6 +114,9 @@ def _bring(studies: Sequence[SweepStudy], store: str) -> Synced:
     recorder = MlflowRecorder(store, spec.tracking.experiment)
     try:
         told = tell_all(studies, [recorder])
+        best = best_generator(studies[0], [recorder], export_file)
+        if best is not None:
+            recorder.generator(best)
         recorder.end_sweep(outcomes, cancelled=_is_cancelled(studies, outcomes.values()))
         if not recorder.complete:
             recorder.hurry(0.0)

@@ -4,9 +4,12 @@ import json
 from itertools import count
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.pruners import BasePruner
@@ -290,10 +293,24 @@ def test_ledger_is_the_same_in_mlflow_and_in_the_summary(sweep) -> None:
     frame = ledger(summarize("rigged", spec.tracking.uri)).set_index("rule")
     total = frame.loc["total"]
     for name in AMOUNT_COLUMNS:
-        assert parent.data.metrics[f"ledger.{name}"] == pytest.approx(total[name])
+        assert parent.data.metrics[f"ledger/{name}"] == pytest.approx(total[name])
     ends = [ending.history[-1].update for ending in memory.endings.values() if ending.history]
     assert total["used_updates"] == sum(ends)
     stopped = [memory.endings[NUMBERS[outcome]].history[-1].update for outcome in STOPPED]
     assert total["saved_updates"] == pytest.approx(sum(4_000 - update for update in stopped))
     assert total["surely_saved_updates"] < total["saved_updates"]
     assert frame.loc["RanksOne", "surely_saved_updates"] == 0.0
+
+
+def test_best_generator_is_a_model_that_draws_as_its_checkpoint(sweep) -> None:
+    spec, _, _ = sweep
+    client = MlflowClient(spec.tracking.uri)
+    experiment = client.get_experiment_by_name("ganray")
+    assert experiment is not None
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    assert (model.status, model.tags["ganray.sweep"]) == ("READY", "rigged")
+    content = recorded_checkpoint("rigged", "best", "last", spec.tracking.uri)
+    size = load(content)["config"]["latent_dim"]
+    noise = torch.randn(8, size, generator=torch.Generator().manual_seed(3))
+    drawn = mlflow.pyfunc.load_model(model.artifact_location).predict(noise.double().numpy())
+    np.testing.assert_allclose(drawn, draw_samples(content, 8, 3, None), rtol=1e-4, atol=1e-5)

@@ -55,7 +55,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     environment = {**os.environ, "HOME": str(tmp_path)}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    words = ("ganray.run_sweep", "ganray.compare")  # the second goes on where the first ends
+    words = ("ganray.run_sweep", "ganray.compare", "load_model")  # one goes on where another ends
     python = [block for word in words for block in blocks("python") if word in block]
     assert len(commands()) >= 5
     assert len(python) == len(words)

@@ -52,6 +52,7 @@ OPTIONS = {
     "validate": ["--set", "--schema"],
     "run": [
         *["--trials", "--seed", "--name", "--no-prune", "--set", "--tracking-uri", "--storage"],
+        "--register",
     ],
     "train": ["--trial", "--name", "--set", "--storage", "--output", "--json"],
     "sample": [
@@ -65,7 +66,7 @@ OPTIONS = {
     "ui": ["--tracking-uri", "--port"],
     "submit": [
         *["--address", "--name", "--trials", "--seed", "--no-prune", "--set", "--tracking-uri"],
-        *["--storage", "--code", "--dry-run", "--insecure", "--wait-pending"],
+        *["--register", "--storage", "--code", "--dry-run", "--insecure", "--wait-pending"],
         *["--kuberay", "--image", "--gpus", "--secret", "--service-account"],
     ],
     "list": ["--address", "--tracking-uri", "--json"],
@@ -237,9 +238,11 @@ def test_options_of_run_change_the_sweep(
     run_recorded: Callable[..., tuple[Answer, SweepSpec]], file: str, recorded: str
 ) -> None:
     options = ["--trials", "7", "--seed", "5", "--no-prune", "--storage", "kept"]
+    options += ["--register", "ring-g"]
     _, spec = run_recorded(*options, "--set", "budget.updates=40", "--set", "loss=hinge")
     assert (spec.search.trials, spec.search.seed, spec.prune) == (7, 5, None)
     assert (spec.name, spec.tracking.uri) == ("recorded", recorded)
+    assert spec.tracking.register_as == "ring-g"
     assert (spec.storage.study, spec.storage.results) == (None, "kept")
     assert (spec.budget.updates, spec.trainer.loss) == (40, "hinge")
     _, plain = run_recorded()

@@ -98,11 +98,12 @@ def test_options_of_submit_change_the_sweep_as_those_of_run(
 ) -> None:
     options = ["--trials", "7", "--seed", "5", "--no-prune", "--name", "other"]
     options += ["--set", "loss=hinge", "--tracking-uri", "http://m:5000", "--storage", "s3://b/x"]
+    options += ["--register", "ring-g"]
     answer = ganray("submit", "s.yaml", *options, "--dry-run")
     sweep = json.loads(answer.out)["files"]["ganray-request.json"]["sweep"]
     assert (sweep["name"], sweep["search"]["trials"], sweep["search"]["seed"]) == ("other", 7, 5)
     assert (sweep["prune"], sweep["trainer"]) == (None, {"loss": "hinge"})
-    assert sweep["tracking"] == {"uri": "http://m:5000"}
+    assert sweep["tracking"] == {"uri": "http://m:5000", "register": "ring-g"}
     assert sweep["storage"] == {"results": "s3://b/x"}
 
 

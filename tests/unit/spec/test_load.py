@@ -219,6 +219,20 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(tracking="{experiment: ''}"),
         ["tracking.experiment: is empty; give at least one character"],
     ),
+    "name that MLflow's registry would refuse": (
+        sweep(tracking="{register: a/b}"),
+        [
+            "tracking.register: must be at most 100 letters, digits, spaces, -, _ and dots, "
+            "starting with a letter or digit; got 'a/b'"
+        ],
+    ),
+    "key by the name that the code has for it": (
+        sweep(tracking="{register_as: ring}"),
+        [
+            "tracking.register_as: unknown key 'register_as'; did you mean 'register'? "
+            "Known: experiment, register, uri"
+        ],
+    ),
     # --- types
     "text for a number": (
         sweep(budget="{updates: many}"),
@@ -615,6 +629,7 @@ def test_smallest_sweep_has_the_documented_defaults(tmp_path: Path) -> None:
     assert (spec.resources.cpu, spec.resources.gpu) == (1, "auto")
     assert (spec.storage.study, spec.storage.results) == (None, None)
     assert (spec.tracking.uri, spec.tracking.experiment) == (None, "ganray")
+    assert spec.tracking.register_as is None
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("1.0e-5", 1e-5), ("3E-4", 3e-4)])
@@ -673,6 +688,16 @@ def test_shipped_sweep_survives_being_dumped_and_read(path: Path, tmp_path: Path
     assert load_sweep(copy) == spec
     assert load_sweep(copy).model_fields_set == spec.model_fields_set
     assert SweepSpec.model_validate_json(spec.to_json()) == spec
+
+
+def test_name_to_register_comes_back_under_its_own_key(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(sweep(tracking="{register: ring-g}"))
+    spec = load_sweep(path)
+    assert spec.tracking.register_as == "ring-g"
+    assert "tracking:\n  register: ring-g\n" in dump_sweep(spec)
+    assert SweepSpec.model_validate_json(spec.to_json()) == spec
+    assert load_sweep(path, ["tracking.register=other"]).tracking.register_as == "other"
 
 
 def test_dump_has_what_was_given_and_no_defaults(tmp_path: Path) -> None:

@@ -224,7 +224,8 @@ def test_cancelled_trial_that_goes_on_is_running_and_has_nothing_of_its_end(stor
     run = runs(store)[1][0]
     assert (run.info.run_id, run.info.status) == (before.info.run_id, "RUNNING")
     gone = before.data.tags.keys() - run.data.tags.keys()
-    assert gone == schema.OF_THE_END - {schema.NONFINITE, schema.RULE}  # which it did not have
+    had_not = {schema.NONFINITE, schema.RULE}
+    assert gone == (schema.OF_THE_END - had_not) | {schema.NOTE, schema.NOTED}
     assert run.data.tags[schema.STATE] == "suspect"
 
 
@@ -273,6 +274,47 @@ def test_outcome_that_is_told_wins(store: str) -> None:
     tags = {key: run.data.tags.get(key) for key in (schema.OUTCOME, schema.RULE, schema.ENDING)}
     assert list(tags.values()) == ["completed", None, "healthy"]
     assert schema.WOULD_BE_RULE not in run.data.tags
+
+
+# --- descriptions ---------------------------------------------------------------------------------
+
+
+def describe(uri: str, of: int | None, text: str) -> None:
+    """As somebody does in the UI, which keeps no digest."""
+    parent, children = runs(uri)
+    run = parent if of is None else children[of]
+    MlflowClient(uri).set_tag(run.info.run_id, schema.NOTE, text)
+
+
+def test_description_that_somebody_wrote_is_left_alone(store: str) -> None:
+    number = list(Outcome).index(Outcome.CANCELLED)
+    told(store, lambda recorder: play(recorder, trials=len(Outcome)))
+    for of in (None, number):
+        describe(store, of, "Look at this one!")
+    told(store, lambda recorder: play(recorder, trials=len(Outcome)))
+    parent, children = runs(store)
+    notes = [run.data.tags[schema.NOTE] for run in (parent, children[number])]
+    assert notes == ["Look at this one!"] * 2
+
+
+def test_description_of_a_trial_that_goes_on_is_written_at_its_new_end(store: str) -> None:
+    def tell(recorder: MlflowRecorder, outcome: Outcome) -> None:
+        recorder.start_sweep(SWEEP)
+        recorder.start_trial(trial(0))
+        recorder.end_trial(ending(0, outcome))
+
+    for outcome in (Outcome.CANCELLED, Outcome.COMPLETED):
+        told(store, lambda recorder, outcome=outcome: tell(recorder, outcome))
+    note = runs(store)[1][0].data.tags[schema.NOTE]
+    assert "completed" in note
+    assert "cancelled" not in note
+
+
+def test_description_that_an_older_version_took_from_the_file_is_replaced(store: str) -> None:
+    told(store, lambda recorder: recorder.start_sweep(SWEEP))
+    describe(store, None, "Which loss?")
+    told(store, lambda recorder: play(recorder))
+    assert "**ended**" in runs(store)[0].data.tags[schema.NOTE]
 
 
 # --- runs that lost answers left ------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ganray.tracking import store as tracking_store
 from ganray.tracking.reader import (
     add_files,
     fetch_artifacts,
+    fetch_heads,
     fetch_history,
     fetch_reports,
     fetch_sweep,
@@ -94,6 +95,51 @@ def test_history_has_every_report_with_what_it_measured(recorded: str) -> None:
         for index, values in enumerate(reports)
     ]
     assert list(fetch_history("recorded", recorded)) == expected
+
+
+@pytest.fixture
+def older(store: str) -> str:
+    """A store with a trial that an older version began, and this one went on with."""
+    client = MlflowClient(store)
+    experiment = client.create_experiment("ganray")
+    tags = {"ganray.kind": "sweep", "ganray.sweep": "old", "ganray.objective": "min distance"}
+    parent = client.create_run(experiment, tags=tags).info.run_id
+    for key, count in (("trials_cancelled", 1), ("trials/cancelled", 0), ("trials/completed", 1)):
+        client.log_metric(parent, key, count)
+    tags = {"ganray.kind": "trial", "ganray.sweep": "old", "ganray.trial": "0"}
+    trial = client.create_run(experiment, tags={**tags, "mlflow.parentRunId": parent}).info.run_id
+    for key, values in {
+        "distance": [0.5, 0.25],
+        "d_loss": [1.0],
+        "stopped_at": [0.5],
+        "losses/d_loss": [1.0, 2.0],
+        "cost/stopped_at": [1.0],
+        "cost/gpu_hours": [3.0],
+        "velocity": [0.125],
+        "best/distance": [0.25],
+    }.items():
+        for index, value in enumerate(values):
+            client.log_metric(trial, key, value, step=10 * (index + 1))
+    client.set_terminated(parent)
+    return store
+
+
+def test_record_that_an_older_version_began_is_read_as_one(older: str) -> None:
+    (trial,) = fetch_sweep("old", older).trials
+    assert trial.metrics == {
+        "distance": 0.25,
+        "d_loss": 2.0,
+        "stopped_at": 1.0,
+        "gpu_hours": 3.0,
+        "velocity": 0.125,
+    }
+    assert trial.best == {"distance": 0.25}
+    assert list(fetch_history("old", older)) == [
+        {"trial": 0, "update": 10, "distance": 0.5, "d_loss": 1.0, "velocity": 0.125},
+        {"trial": 0, "update": 20, "distance": 0.25, "d_loss": 2.0},
+    ]
+    (head,) = fetch_heads(older)
+    assert head.outcomes == {"completed": 1}
 
 
 def test_sweep_without_trials_has_neither_rows_nor_history(recorded: str) -> None:

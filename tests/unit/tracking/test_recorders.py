@@ -204,7 +204,7 @@ def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
     parent, children = runs(store)
     assert parent.info.run_name == "small"
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["mlflow.note.content"] == "Which loss?"
+    assert parent.data.tags["mlflow.note.content"].startswith("Which loss?\n\nIt **ended** with ")
     assert parent.data.tags["ganray.sweep"] == "small"
     assert parent.data.tags["ganray.searched"] == "loss,d_lr,weight_clip"
     assert parent.data.params == {
@@ -213,9 +213,9 @@ def test_sweep_is_a_parent_run_with_its_file_and_its_machine(
         "search.seed": "0",
         "prune.risk": "None",
     }
-    assert parent.data.metrics["trials_completed"] == 1.0
-    assert parent.data.metrics["trials_collapsed"] == 1.0
-    assert parent.data.metrics["trials_crashed"] == 0.0
+    assert parent.data.metrics["trials/completed"] == 1.0
+    assert parent.data.metrics["trials/collapsed"] == 1.0
+    assert parent.data.metrics["trials/crashed"] == 0.0
     client = MlflowClient(store)
     file = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
     assert file.read_text(encoding="utf-8") == SWEEP.sweep_file
@@ -234,7 +234,7 @@ def test_trial_is_a_child_run_that_tells_itself_in_the_list(
     play(recorder)
     recorder.close()
     _, children = runs(store)
-    assert children[1].info.run_name == "1 wgan 5:1"
+    assert children[1].info.run_name == "1 wgan k=5"
     tags = children[1].data.tags
     assert tags["ganray.sweep"] == "small"
     assert tags["ganray.phase"] == "search"
@@ -287,7 +287,7 @@ def test_confirming_trial_is_a_child_run_that_says_what_it_repeats(
 ) -> None:
     record_confirmation(recorder)
     _, children = runs(store)
-    assert children[3].info.run_name == "3 confirms 1 hinge 1:1"
+    assert children[3].info.run_name == "3 confirms 1 hinge"
     assert children[3].data.tags["ganray.phase"] == "confirm"
     assert children[3].data.tags["ganray.confirms"] == "1"
     assert children[1].data.tags["ganray.phase"] == "search"
@@ -341,7 +341,7 @@ def test_audited_trial_is_told_with_what_would_have_stopped_it(
         "ganray.would_be_update": "10",
     }
     assert run.data.tags["ganray.ending"] == "healthy"
-    assert run.data.metrics["would_be_stopped_at"] == 0.1
+    assert run.data.metrics["cost/would_be_stopped_at"] == 0.1
     assert "ganray.rule" not in run.data.tags
 
 
@@ -358,15 +358,58 @@ def test_sweep_is_told_with_what_it_used_and_saved(recorder: MlflowRecorder, sto
     recorder.close()
     parent, _ = runs(store)
     told = parent.data.metrics
-    assert told["ledger.used_updates"] == 40.0
-    assert told["ledger.used_seconds"] == pytest.approx(0.044)
-    assert told["ledger.used_gpu_hours"] == pytest.approx(2.0)
-    assert told["ledger.saved_updates"] == pytest.approx(80.0)
-    assert told["ledger.surely_saved_updates"] == pytest.approx(72.0 - 4.0)
+    assert told["ledger/used_updates"] == 40.0
+    assert told["ledger/used_seconds"] == pytest.approx(0.044)
+    assert told["ledger/used_gpu_hours"] == pytest.approx(2.0)
+    assert told["ledger/saved_updates"] == pytest.approx(80.0)
+    assert told["ledger/surely_saved_updates"] == pytest.approx(72.0 - 4.0)
     lines = json.loads(artifact(store, parent.info.run_id, "ledger.json").read_text())
     assert list(lines) == ["few_modes", "none", "measuring", "total"]
     assert lines["few_modes"]["trials"] == 1
-    assert lines["total"]["saved_updates"] == told["ledger.saved_updates"]
+    assert lines["total"]["saved_updates"] == told["ledger/saved_updates"]
+
+
+def test_runs_are_described_with_ways_from_one_to_the_other(
+    recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder)
+    recorder.close()
+    parent, children = runs(store)
+    notes = [run.data.tags["mlflow.note.content"] for run in (parent, children[0], children[1])]
+    base = f"(#/experiments/{parent.info.experiment_id}/runs/"
+    assert f"{base}{children[0].info.run_id}?" in notes[0]  # the best
+    for told, word in zip(notes[1:], ("completed", "collapsed"), strict=True):
+        assert f"{base}{parent.info.run_id}?" in told
+        assert f"**{word}**" in told
+
+
+def test_running_sweep_is_described_by_its_file(recorder: MlflowRecorder, store: str) -> None:
+    recorder.start_sweep(SWEEP)
+    recorder.close()
+    assert runs(store)[0].data.tags["mlflow.note.content"] == "Which loss?"
+
+
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [
+        ("tags.`ganray.outcome` = 'collapsed'", [1]),
+        ("tags.`ganray.outcome` != 'collapsed' and tags.`ganray.kind` = 'trial'", [0, 2]),
+        ("tags.`ganray.rule` = 'few_modes'", [1]),
+        ("params.loss = 'wgan' and params.d_steps = '5'", [0, 1, 2]),
+        ("params.seed = '2'", [2]),
+        ("metrics.distance < 0.033", [1, 2]),
+        ("metrics.`cost/stopped_at` = 0.3 and metrics.`best/js` > 0.1", [0, 1, 2]),
+    ],
+)
+def test_trials_are_found_by_outcome_settings_and_signals(
+    where: str, numbers: list[int], recorder: MlflowRecorder, store: str
+) -> None:
+    play(recorder, trials=3)
+    recorder.close()
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("ganray").experiment_id
+    found = client.search_runs([experiment], where)
+    assert sorted(int(run.data.tags["ganray.trial"]) for run in found) == numbers
 
 
 def test_state_of_a_running_trial_is_a_tag(recorder: MlflowRecorder, store: str) -> None:

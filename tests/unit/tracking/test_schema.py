@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ganray.spec.parameters import Trainer
 from ganray.tracking import schema
-from ganray.trial import Outcome, TrialConfig
+from ganray.trial import COUNTERS, SIGNALS, Outcome, TrialConfig
 
 NUMBERS = [f.name for f in fields(TrialConfig) if not schema.is_text(f.name)]
 
@@ -89,6 +89,58 @@ def test_list_that_is_read_twice_is_two_lists() -> None:
     first, second = (schema.from_text("data.sides", "[1, 2]") for _ in range(2))
     assert first == second == [1, 2]
     assert first is not second
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+RECORDED = (*COUNTERS, *SIGNALS, *schema.AT_THE_END)
+
+
+def test_every_value_of_a_trial_has_a_metric_of_its_own_that_leads_back_to_it() -> None:
+    metrics = [schema.metric_of(name) for name in RECORDED]
+    assert len(set(metrics)) == len(RECORDED)
+    assert [schema.name_of(metric) for metric in metrics] == list(RECORDED)
+
+
+def test_what_one_looks_at_first_stands_in_the_first_section() -> None:
+    first = {"objective", "distance", "modes", "modes_covered", "high_quality", "js", "auc"}
+    plain = {name for name in RECORDED if schema.metric_of(name) == name}
+    assert plain == first | {"joint_js", "joint_auc"}
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("d_grad_norm", "gradients/d_grad_norm"),
+        ("d_loss", "losses/d_loss"),
+        ("seconds", "cost/seconds"),
+        ("diversity", "samples/diversity"),
+        ("fid", "measures/fid"),
+        ("probe_js", "separation/probe_js"),
+    ],
+)
+def test_the_rest_stands_under_what_it_is(name: str, metric: str) -> None:
+    assert schema.metric_of(name) == metric
+
+
+def test_no_section_is_called_as_a_metric_is() -> None:
+    """A store of files would want a file and a folder of one name."""
+    own = ("best", "trials", "ledger", "confirmed")
+    sections = {*own, *(schema.metric_of(name).rpartition("/")[0] for name in RECORDED)}
+    assert not sections & {schema.metric_of(name) for name in RECORDED}
+
+
+def test_metric_of_an_older_record_keeps_its_name() -> None:
+    assert [schema.name_of(name) for name in RECORDED] == list(RECORDED)
+    assert schema.name_of("gradients/unheard_of") == "gradients/unheard_of"
+
+
+def test_value_that_nobody_knows_has_no_metric() -> None:
+    with pytest.raises(KeyError):
+        schema.metric_of("distanse")
+
+
+# --- outcomes -------------------------------------------------------------------------------------
 
 
 def test_every_outcome_has_a_status_that_mlflow_knows() -> None:

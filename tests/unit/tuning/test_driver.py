@@ -9,17 +9,19 @@ from typing import Any
 
 import optuna
 import pytest
+from ray.exceptions import GetTimeoutError
 
 from ganray.data.pictures import draw_real
 from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError, SpecError, SweepRunningError, UnknownSweepError
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
-from ganray.trial import Outcome, now_ms
+from ganray.trial import GeneratorSignature, Outcome, now_ms
 from ganray.tuning import driver
 from ganray.tuning.attempts import hours_used
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.driver import SweepResult
+from ganray.tuning.places import trial_location
 from ganray.tuning.roster import SweepLimits
 from ganray.tuning.storage import open_storage
 from ganray.tuning.study import SweepStudy
@@ -173,6 +175,74 @@ def test_finished_search_is_confirmed(tmp_path: Path, play) -> None:
     assert (memory.sweep.trials, memory.sweep.confirming, memory.confirming) == (3, 4, 4)
     assert memory.sweep.params["confirm.top"] == memory.sweep.params["confirm.seeds"] == 2
     assert ConfirmStudy.load(spec).is_over
+
+
+# --- the best generator ---------------------------------------------------------------------------
+
+SIGNATURE = GeneratorSignature(latent_dim=16, shape=(2,))
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders whose generators are exported, as a recorder of every sweep wants them."""
+    folders: list[str] = []
+
+    def on_worker(function: Any, folder: str) -> GeneratorSignature:
+        folders.append(folder)
+        return SIGNATURE
+
+    monkeypatch.setattr(driver, "on_worker", on_worker)
+    monkeypatch.setattr(MemoryRecorder, "wants_generator", lambda self, number, register: True)
+    return folders
+
+
+def test_best_generator_is_exported_once_when_all_trials_have_ended(
+    tmp_path: Path, play, exports: list[str]
+) -> None:
+    spec = confirming(tmp_path)
+    result, memory = play(spec, ending(Outcome.COMPLETED), ending(Outcome.COMPLETED))
+    assert exports == [trial_location(spec, 0)]  # the first of equals
+    assert memory.best.number == 0
+    assert memory.best.exported.signature == SIGNATURE
+    assert not result.cancelled
+
+
+@pytest.mark.parametrize("last", [interrupted, ending(Outcome.STALLED)])
+def test_sweep_that_is_stopped_or_completed_nothing_takes_no_time_for_a_generator(
+    last: Run, tmp_path: Path, play, exports: list[str]
+) -> None:
+    _, memory = play(confirming(tmp_path), last)
+    assert (exports, memory.best) == ([], None)
+
+
+def test_signal_that_ends_the_last_trials_in_order_leaves_the_generator_to_others(
+    tmp_path: Path, play, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver.Interrupts, "happened", True)  # Tune has taken it
+    _, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
+    assert (exports, memory.best) == ([], None)
+
+
+def test_sweep_that_goes_on_makes_up_for_a_generator_that_is_missing(
+    tmp_path: Path, play, resume, exports: list[str]
+) -> None:
+    spec = small_spec(tmp_path)
+    _, memory = play(spec, interrupted)
+    assert memory.best is None
+    _, memory, _ = resume(spec, rest)
+    assert (memory.best.number, len(exports)) == (0, 1)
+
+
+def test_generator_that_cannot_be_exported_fails_no_sweep(
+    tmp_path: Path, play, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_worker(function: Any, folder: str) -> None:
+        raise GetTimeoutError("Get timed out")
+
+    monkeypatch.setattr(driver, "on_worker", on_worker)
+    result, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
+    assert (result.cancelled, result.reason) == (False, None)
+    assert memory.best.problem == "GetTimeoutError: Get timed out"
 
 
 def test_search_that_completed_nothing_confirms_nothing_and_ends_in_order(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from ganray.errors import SweepRunningError, TrackingError, UnknownSweepError
 from ganray.spec.models import SweepSpec
@@ -11,14 +12,15 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.reader import fetch_sweep
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.tracking.schema import REAL_PICTURE
-from ganray.trial import Outcome
+from ganray.trial import GeneratorSignature, Outcome
 from ganray.tuning.confirm import studies_of
+from ganray.tuning.generators import export_file
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import BEST_PICTURE, samples_name, sweep_location, trial_location
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import INTERRUPTED, Told, sync_sweep, tell_all
 from tests.conftest import signals_at, small_spec
-from tests.driving import DIES, drive
+from tests.driving import DIES, drive, leave_checkpoint
 
 
 @pytest.fixture
@@ -108,6 +110,36 @@ def test_trials_are_told_without_evidence_while_its_storage_is_away(
 
 
 # --- sync -----------------------------------------------------------------------------------------
+
+
+def test_generator_that_is_missing_is_brought_once(
+    spec: SweepSpec, quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = []
+
+    def export(folder: str) -> GeneratorSignature:
+        exported.append(folder)
+        return export_file(folder)
+
+    monkeypatch.setattr("ganray.tuning.sync.export_file", export)
+    drive(spec, [])
+    best = trial_location(spec, 3)
+    leave_checkpoint(best)
+    for _ in range(2):
+        sync_sweep(spec, store)
+    assert exported == [best]
+    client = MlflowClient(store)
+    (model,) = client.search_logged_models([client.get_experiment_by_name("ganray").experiment_id])
+    assert (model.status, model.tags["ganray.trial"]) == ("READY", "3")
+
+
+def test_generator_whose_checkpoint_is_gone_keeps_nothing_else_back(
+    spec: SweepSpec, quick: None, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    drive(spec, [])
+    sync_sweep(spec, store)
+    assert "the generator of trial 3 is not exported: FileNotFoundError" in caplog.text
+    assert fetch_sweep("small", store).status == "FINISHED"
 
 
 def test_sweep_that_its_driver_left_is_brought_and_ended(

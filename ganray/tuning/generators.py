@@ -1,0 +1,68 @@
+"""The generator of a sweep's best trial: exported once, at the end, for whoever records it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from ganray.gan.checkpoint import load
+from ganray.gan.export import export_generator
+from ganray.secrets import redacted_log
+from ganray.tracking.recorder import BestGenerator, ExportedGenerator, Recorder
+from ganray.trial import GeneratorSignature
+from ganray.tuning.diagnosis import diagnose
+from ganray.tuning.places import CHECKPOINT, GENERATOR, read_file, trial_location, write_file
+from ganray.tuning.study import Assignment, SweepStudy
+
+log = redacted_log("ganray.tuning")
+
+Export = Callable[[str], GeneratorSignature]  # as `export_file`, perhaps elsewhere
+
+
+def export_file(folder: str) -> GeneratorSignature:
+    """Export the generator of a trial's last checkpoint into the trial's folder.
+
+    It is the one that `ganray sample` draws with: of the average of G's weights, if that was kept.
+
+    Raises:
+        CheckpointError, ExportError, OSError: there is no such checkpoint, or it cannot be.
+    """
+    program, signature = export_generator(load(read_file(f"{folder}/{CHECKPOINT}")))
+    write_file(folder, GENERATOR, program)
+    return signature
+
+
+def best_generator(
+    study: SweepStudy, recorders: Sequence[Recorder], export: Export
+) -> BestGenerator | None:
+    """What recorders are told of the best trial's generator; None if none completed or none asks.
+
+    That it cannot be exported is told, too, and is no fault of the sweep.
+
+    Args:
+        study: of the search.
+        recorders: who may ask for it.
+        export: what to export it with.
+    """
+    register = study.spec.tracking.register_as
+    for best in study.best(1):
+        if any(recorder.wants_generator(best.number, register) for recorder in recorders):
+            return _exported(study, best, export)
+    return None
+
+
+def _exported(study: SweepStudy, best: Assignment, export: Export) -> BestGenerator:
+    folder = trial_location(study.spec, best.number)
+    exported, problem = None, ""
+    try:
+        read = partial(read_file, f"{folder}/{GENERATOR}")
+        exported = ExportedGenerator(load=read, signature=export(folder))
+    except Exception as error:
+        problem = diagnose(error)[1]
+        log.warning("the generator of trial %d is not exported: %s", best.number, problem)
+    return BestGenerator(
+        number=best.number,
+        params=asdict(best.config),
+        exported=exported,
+        problem=problem,
+        register=study.spec.tracking.register_as,
+    )
