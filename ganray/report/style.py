@@ -122,8 +122,9 @@ def make_figure(look: Look, height: float, width: float | None = None) -> Figure
         width: in inches; None: as wide as it may be.
     """
     size = (look.widest if width is None else width, height)
-    # not laid out by the style of whoever draws: everything here has its place
-    return Figure(figsize=size, dpi=PNG_DPI, facecolor=look.theme.page, layout="none")
+    figure = Figure(figsize=size, dpi=PNG_DPI, facecolor=look.theme.page)
+    figure.set_layout_engine("none")  # everything here has its place, whatever a user's style says
+    return figure
 
 
 def plain_axes(axes: Axes, theme: Theme) -> None:
