@@ -7,6 +7,7 @@ from rich.console import Console
 from ganray.cli.live import open_board
 from ganray.cli.reporting import record_report
 from ganray.cli.tables import print_summary
+from ganray.errors import TrackingError, UnknownSweepError
 from ganray.secrets import redact
 from ganray.spec.models import Storage, SweepSpec
 from ganray.tracking.mlflow_recorder import MlflowRecorder
@@ -53,8 +54,22 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
         board.close()
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
-    print_summary(spec.name, uri)
+    if not _has_shown(spec.name, uri, console):
+        return 1
     record_report(spec.name, uri, console)
     shown = redact(uri)
     console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {shown}", highlight=False)
     return 1 if result.cancelled or result.reason is not None else 0
+
+
+def _has_shown(name: str, uri: str, console: Console) -> bool:
+    """Print the summary; False where the store is away or has not all of it, which is told.
+
+    The study has the sweep as it ended, so that this is no error of whoever started it.
+    """
+    try:
+        print_summary(name, uri)
+    except (TrackingError, UnknownSweepError) as error:
+        console.print(f"No summary yet: {error}", highlight=False, markup=False, soft_wrap=True)
+        return False
+    return True
