@@ -69,8 +69,7 @@ class Player:
     def set_progress(self, progress: float) -> None:
         """Set the learning rate for a share of the budget in [0, 1]."""
         name, final = self._lr_schedule
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr * factor(name, progress, final)
+        self.optimizer.lr = self._lr * factor(name, progress, final)
 
     def restart_averages(self) -> None:
         """Begin a new stretch of updates."""

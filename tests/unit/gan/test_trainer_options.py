@@ -180,7 +180,7 @@ def test_a_schedule_ends_where_it_says_and_steps_shrink_with_it():
         steps.append(float((weights(under_test) - before).norm()))
     assert steps[-1] < 0.2 * steps[0]
     under_test.advance(2)  # past the budget, where the rate is 0
-    assert under_test.players["g"].optimizer.param_groups[0]["lr"] == 0.0
+    assert under_test.players["g"].optimizer.lr == 0.0
 
 
 @pytest.mark.parametrize(
