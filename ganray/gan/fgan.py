@@ -103,18 +103,33 @@ def _softplus(x: Tensor) -> Tensor:
 
 def _capped(v: Tensor, limit: float = _LIMIT, scale: float = 1.0) -> Tensor:
     """v, bent above the limit so that exp(v / scale) continues as its tangent."""
+    if _is_nowhere(v > limit):
+        return v
     excess = F.relu(v - limit)
     return v - excess + scale * torch.log1p(excess / scale)
 
 
 def _floored(v: Tensor) -> Tensor:
     """v, bent below -20 so that exp(-v) continues as its tangent."""
-    return -_capped(-v)
+    return v if _is_nowhere(v < -_LIMIT) else -_capped(-v)
+
+
+def _bent(v: Tensor) -> Tensor:
+    """v, capped and floored."""
+    return v if _is_nowhere(v.abs() > _LIMIT) else _floored(_capped(v))
 
 
 def _expm1(x: Tensor) -> Tensor:
     """exp(x) - 1; torch's own takes its gradient from the result, so it dies where that is -1."""
-    return torch.where(x < -1.0, torch.exp(x) - 1.0, torch.expm1(x))
+    low = x < -1.0
+    return (
+        torch.expm1(x) if _is_nowhere(low) else torch.where(low, torch.exp(x) - 1.0, torch.expm1(x))
+    )
+
+
+def _is_nowhere(mask: Tensor) -> bool:
+    """Whether a case need not be computed: nothing is in it, and one need not wait to know that."""
+    return mask.device.type == "cpu" and not mask.any()
 
 
 def _up_to(bound: float, conjugate: Elementwise) -> Elementwise:
@@ -168,11 +183,11 @@ NEYMAN = Divergence(
 
 HELLINGER = Divergence(
     f=lambda u: (torch.sqrt(u) - 1.0).square(),
-    activation=lambda v: -_expm1(-_floored(_capped(v))),
+    activation=lambda v: -_expm1(-_bent(v)),
     conjugate=_up_to(1.0, lambda t: t / (1.0 - t)),
-    conjugate_of_activation=lambda v: _expm1(_floored(_capped(v))),
+    conjugate_of_activation=lambda v: _expm1(_bent(v)),
     threshold=0.0,
-    log_ratio=lambda v: 2.0 * _floored(_capped(v)),
+    log_ratio=lambda v: 2.0 * _bent(v),
 )
 
 
@@ -212,10 +227,8 @@ GAN = Divergence(
 
 
 def _half_tanh(v: Tensor) -> Tensor:
-    # not torch.tanh, whose gradient, 1 - tanh², rounds to zero from v = 9 on in float32; and not
-    # -|v|, whose gradient at 0 is zero
-    low = torch.sigmoid(2.0 * torch.where(v < 0.0, v, -v))
-    return torch.where(v < 0.0, low - 0.5, 0.5 - low)
+    # not torch.tanh, nor sigmoid: a gradient of 1 - tanh² rounds to zero from v = 9 on in float32
+    return torch.exp(F.logsigmoid(2.0 * v)) - 0.5
 
 
 TOTAL_VARIATION = Divergence(
