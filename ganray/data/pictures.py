@@ -4,6 +4,7 @@ import io
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ganray.data.dataset import Dataset, Samples, as_float
@@ -65,14 +66,24 @@ def _png(image: Image.Image) -> bytes:
 def _scatter(real: Samples, fake: Samples) -> Image.Image:
     low, high = real.min(), real.max()
     margin = 0.2 * (high - low)
-    image = Image.new("RGB", (SIZE, SIZE), WHITE)
-    pen = ImageDraw.Draw(image)
-    for points, colour, radius in ((real, ORANGE, 4), (fake, BLUE, 1)):
+    canvas = np.zeros((SIZE, SIZE), np.uint8)  # of colours' places in the palette
+    for place, (points, radius) in enumerate(((real, 4), (fake, 1)), start=1):
         unit = ((points - (low - margin)) / (high - low + 2 * margin)).clip(-0.1, 1.1)
         pixels = np.stack([unit[:, 0], 1.0 - unit[:, 1]], 1) * (SIZE - 1)
-        for x, y in pixels[np.isfinite(pixels).all(1)].tolist():
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+        _stamp(canvas, pixels[np.isfinite(pixels).all(1)].round().astype(int), radius, place)
+    image = Image.fromarray(canvas)
+    image.putpalette([*WHITE, *ORANGE, *BLUE])
     return image
+
+
+def _stamp(canvas: NDArray[np.uint8], pixels: NDArray[np.int_], radius: int, place: int) -> None:
+    """A disc at each of the pixels [N, 2], x and y, as far as it lies on the canvas."""
+    offsets = np.arange(-radius, radius + 1)
+    disc = offsets[:, None] ** 2 + offsets**2 <= (radius + 0.5) ** 2
+    dots = pixels[:, None] + (np.argwhere(disc) - radius)
+    columns, rows = dots.reshape(-1, 2).T
+    seen = (columns >= 0) & (columns < SIZE) & (rows >= 0) & (rows < SIZE)
+    canvas[rows[seen], columns[seen]] = place
 
 
 def _histogram(real: Samples, fake: Samples) -> Image.Image:

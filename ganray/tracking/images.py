@@ -51,7 +51,8 @@ def update_of(name: str) -> int | None:
 def thumbnail(image: "Image") -> "Image":
     """The picture scaled to what MLflow shows in its grid of images."""
     scale = THUMBNAIL / max(image.size)
-    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size)  # colours of a palette cannot be mixed
 
 
 def read_picture(load: Callable[[], bytes], what: str) -> "Image | None":
