@@ -30,6 +30,7 @@ from ganray.tuning.session import Session
 log = redacted_log("ganray.tuning")
 
 SAVE_SECONDS = 60.0  # of work that a trial may lose with its process, beside one report
+SAVE_SHARE = 0.01  # of a trial's time that checkpoints of its milestones may take
 PATIENCE = 10.0  # seconds that the end of a trial waits for storage that is away
 PAUSE = 1.0
 STORAGE_ERRORS = (OSError, pyarrow.ArrowException)
@@ -37,6 +38,8 @@ STORAGE_ERRORS = (OSError, pyarrow.ArrowException)
 
 class TrialFiles:
     """Writes a trial's files: at milestones, every minute, when it is stopped, and when it ends.
+
+    Where milestones follow each other fast, not each of them is worth a checkpoint.
 
     Health rules hear of one trial alone, so that the worker knows as soon as the driver when they
     stop it. What else stops a trial is decided in the driver; then `leave` writes what is missing.
@@ -55,6 +58,7 @@ class TrialFiles:
         self._saved_at = 0  # the update of each checkpoint that is written
         self._best_at = 0
         self._saved = time.monotonic()
+        self._save_seconds = 0.0  # that the last checkpoints took
         self._names: set[str] = set()
         self._unsaved: dict[str, bytes] = {}
         self._shown: dict[str, int] = {}  # updates of pictures that the driver was not told of
@@ -109,10 +113,8 @@ class TrialFiles:
         if stopped:
             self._write(STOP_PICTURE, self._session.picture())
         ends = stopped or self._session.done
-        if ends or self._session.is_milestone or self._is_due:
-            self._save_best()
-        if not stopped and (self._session.done or self._session.is_milestone or self._is_due):
-            self._save_last(signals)
+        if ends or self._is_due:
+            self._save(signals, goes_on=not stopped)
         self._write_unsaved(PATIENCE if ends else 0.0)
         return {**self._new_pictures(), **({"kept": tuple(sorted(self._names))} if ends else {})}
 
@@ -127,19 +129,28 @@ class TrialFiles:
             return
         if not self._session.done and STOP_PICTURE not in self._names:
             self._write(STOP_PICTURE, self._session.picture())
-        self._save_best()
-        if not self._session.is_condemned:  # else nobody goes on from there
-            self._save_last(self._last)
+        self._save(self._last, goes_on=not self._session.is_condemned)
         self._write_unsaved(PATIENCE)
 
     @property
     def _is_due(self) -> bool:
-        return time.monotonic() - self._saved > SAVE_SECONDS
+        pause = SAVE_SECONDS
+        if self._session.is_milestone:
+            pause = min(pause, self._save_seconds / SAVE_SHARE)
+        return time.monotonic() - self._saved > pause
 
     def _is_stopped(self, signals: Signals) -> bool:
         """Whether health rules stop it here, or would, for the first time, if it is audited."""
         first = STOP_PICTURE not in self._names
         return signals.nonfinite is not None or (first and self._session.is_condemned)
+
+    def _save(self, signals: Signals, *, goes_on: bool) -> None:
+        began = time.monotonic()
+        self._save_best()
+        if goes_on:
+            self._save_last(signals)
+        self._saved = time.monotonic()
+        self._save_seconds = self._saved - began
 
     def _save_best(self) -> None:
         """Before the last checkpoint: who finds that one finds the best so far, too."""
@@ -153,7 +164,6 @@ class TrialFiles:
         if signals.nonfinite is None and self._saved_at != signals.update:
             if self._write(CHECKPOINT, self._session.checkpoint()):
                 self._saved_at = signals.update
-            self._saved = time.monotonic()
 
     def _new_pictures(self) -> dict[str, tuple[tuple[int, str], ...]]:
         written = sorted(self._shown.keys() & self._names)

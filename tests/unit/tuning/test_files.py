@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +42,12 @@ class FewModes:
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return ring(train_size=200)
+
+
+@pytest.fixture(autouse=True)
+def _all_milestones_are_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast they follow each other here."""
+    monkeypatch.setattr(module, "SAVE_SHARE", 1e9)
 
 
 def session_of(spec: SweepSpec, dataset: Dataset, reports: Sequence[dict[str, Any]]) -> Session:
@@ -88,6 +95,32 @@ def test_trial_that_peaked_and_lost_its_modes_keeps_its_best(
     assert set(names(folder)) <= set(last["kept"])
     assert list(last["kept"]) == sorted(path.name for path in folder.iterdir())
     assert not any("kept" in told for told in earlier)
+
+
+def test_checkpoints_of_milestones_take_a_hundredth_of_the_time(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def write_slowly(*given: Any) -> None:
+        nonlocal now
+        now += 0.02  # each, of three files
+        write_file(*given)
+
+    monkeypatch.setattr(module, "SAVE_SHARE", 0.01)
+    monkeypatch.setattr(module, "write_file", write_slowly)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    better = [{"distance": 1.0 / (i + 1), "mode_ratio": 1.0} for i in range(20)]
+    session = session_of(small_spec(tmp_path, budget=BUDGET), dataset, better)
+    files = TrialFiles(session, str(tmp_path / "trial"))
+    seen = []
+    for _ in range(20):
+        now += 1.0
+        files.after_report(session.next_report())
+        saved = tmp_path / "trial" / "checkpoint.pt"
+        seen.append(update_of(saved) if saved.exists() else 0)
+    # of milestones every 3 s the next is too near to a save of 0.06 s, the second next not
+    assert list(dict.fromkeys(seen)) == [0, 20, 80, 140, 200]
 
 
 def test_files_are_written_at_milestones_and_at_the_end_only(
