@@ -161,9 +161,10 @@ class TrialFiles:
                 self._best_at = best.update
 
     def _save_last(self, signals: Signals) -> None:
-        if signals.nonfinite is None and self._saved_at != signals.update:
-            if self._write(CHECKPOINT, self._session.checkpoint()):
-                self._saved_at = signals.update
+        if signals.nonfinite is not None or self._saved_at == signals.update:
+            return
+        if self._write(CHECKPOINT, self._session.checkpoint()):
+            self._saved_at = signals.update
 
     def _new_pictures(self) -> dict[str, tuple[tuple[int, str], ...]]:
         written = sorted(self._shown.keys() & self._names)
