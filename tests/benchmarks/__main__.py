@@ -1,16 +1,27 @@
-"""Benchmarks, each a ratio of two ways to do the same work, side by side in one run.
+"""Benchmarks, each a ratio of ways to do the same work, side by side in one run.
 
-make bench                            sweep, measure and step, a few minutes
-python -m tests.benchmarks sweep      the sweep alone; --runs N for medians of N
-python -m tests.benchmarks measure    what measuring costs, by signal
+make bench                            the quick subset, some minutes, beside what is stored of it
+                                      for this kind of machine: whatever is 1.5 times worse is told
+python -m tests.benchmarks sweep      16 trials of a second, whole processes: ganray, the stock
+                                      recipe, bare Tune, Optuna with processes
+python -m tests.benchmarks long       6 trials of half a minute, ganray beside bare Tune
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
-python -m tests.benchmarks fgan       no ratio: the Gaussians that f-GANs learn, beside the best
-                                      ones; ten minutes, so only when asked for; --updates N
+                                      and beside the least that they can take
+python -m tests.benchmarks measure    what measuring costs, by signal
+python -m tests.benchmarks report     what a report costs its trial and the driver
+python -m tests.benchmarks record     a sweep in MLflow, beside Ray's callback and bare batches
+python -m tests.benchmarks summary    1,000 recorded trials as a frame, beside a bare search_runs
+python -m tests.benchmarks search     asking, reporting and telling, by sampler and storage
+
+--runs N: medians of N; --full: all cases; --output FILE.json: also a figure beside it; --store:
+keep what was found as that of this kind of machine.
+
+No ratios, or hours:
 python -m tests.benchmarks growth     what trials and reports cost as a sweep grows, and a figure of
                                       it: --full is up to 10,000 trials, an hour; --folder DIR
-python -m tests.benchmarks summary    1,000 recorded trials as a frame, beside a bare search_runs;
-                                      a few minutes, most of them to record the trials
 python -m tests.benchmarks submit     from `ganray submit` to the first report, on a real cluster
+python -m tests.benchmarks fgan       the Gaussians that f-GANs learn, beside the best ones; ten
+                                      minutes; --updates N
 python -m tests.benchmarks pruning    pruned sweeps beside the same unpruned; half an hour
 python -m tests.benchmarks histories  run the unpruned sweeps health-*.yaml and keep every report:
                                       an hour and a half; --folder DIR
@@ -19,95 +30,93 @@ python -m tests.benchmarks fit        fit the rules on them, and write ganray/he
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
 from tests.benchmarks.fgan import UPDATES, fgan
+from tests.benchmarks.figure import draw
 from tests.benchmarks.growth import growth
 from tests.benchmarks.health import HISTORIES, fit_rules, health, histories
 from tests.benchmarks.measure import measure
 from tests.benchmarks.pruning import pruning
+from tests.benchmarks.record import record
+from tests.benchmarks.report import report
+from tests.benchmarks.results import STORED, Rows, load, machine, regressions, save
+from tests.benchmarks.search import search
 from tests.benchmarks.step import step
 from tests.benchmarks.submit import submit
 from tests.benchmarks.summary import summary
+from tests.benchmarks.sweep import sweep
 
-HERE = Path(__file__).parent
+Given = argparse.Namespace
 
-
-def sweep(runs: int) -> None:
-    """Sixteen short trials through ganray and through the stock recipe: wall clock of it all."""
-    ways = {
-        "ganray": [sys.executable, "-m", "ganray", "run", str(HERE / "short.yaml")],
-        "stock recipe": [sys.executable, "-m", "tests.benchmarks.stock_recipe"],
-        "stock recipe, reuse_actors": [
-            *(sys.executable, "-m", "tests.benchmarks.stock_recipe", "--reuse-actors")
-        ],
-    }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(runs):
-        for way, command in ways.items():
-            seconds[way].append(_timed(way, command))
-    medians = {way: statistics.median(found) for way, found in seconds.items()}
-    print(f"\n16 trials of 500 D and 500 G updates, 20 reports, 2 at a time; median of {runs}")
-    for way, median in medians.items():
-        spread = f"{min(seconds[way]):.1f} … {max(seconds[way]):.1f}"
-        ratio = median / medians["ganray"]
-        print(f"  {way:28} {median:6.1f} s  ({spread})  {ratio:.2f} times ganray's")
-
-
-def _timed(way: str, command: list[str]) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        places = ["--folder", folder]
-        if way == "ganray":
-            store = f"sqlite:///{folder}/mlflow.db"
-            places = ["--storage", folder, "--tracking-uri", store]
-        start = time.perf_counter()
-        done = subprocess.run(
-            [*command, *places], capture_output=True, text=True, check=False, timeout=600
-        )
-        seconds = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(f"{way} failed:\n{done.stderr[-3000:]}")
-    print(f"  {way}: {seconds:.1f} s", flush=True)
-    return seconds
-
-
-BENCHMARKS = {"sweep": sweep, "measure": measure, "step": step}
-OF_HISTORIES = {"histories": histories, "health": health, "fit": fit_rules}
-REPEATED = {"submit": submit, "summary": summary}
-ON_DEMAND = ("pruning", "fgan", "growth", *REPEATED, *OF_HISTORIES)
+RATIOS: Mapping[str, Callable[[Given], Rows]] = {
+    "sweep": lambda given: sweep(given.runs),
+    "step": lambda given: step(given.runs, full=given.full),
+    "measure": lambda given: measure(given.runs),
+    "report": lambda given: report(given.runs),
+    "record": lambda given: record(given.runs),
+    "search": lambda given: search(full=given.full),
+    "summary": lambda given: summary(given.runs),
+    "long": lambda given: sweep(given.runs, long=True),
+}
+QUICK = ("sweep", "step", "measure", "report", "record", "search")  # with one run of each
+OTHERS: Mapping[str, Callable[[Given], None]] = {
+    "growth": lambda given: growth(given.folder, full=given.full),
+    "submit": lambda given: submit(given.runs),
+    "fgan": lambda given: fgan(given.runs, updates=given.updates),
+    "pruning": lambda given: pruning(1),
+    "histories": lambda given: histories(given.folder or HISTORIES),
+    "health": lambda given: health(given.folder or HISTORIES),
+    "fit": lambda given: fit_rules(given.folder or HISTORIES),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "which", nargs="*", choices=[*BENCHMARKS, *ON_DEMAND, []], default=list(BENCHMARKS)
+    given = _arguments()
+    torch.set_num_threads(1)
+    rows: Rows = []
+    for which in given.which or (RATIOS if given.full else QUICK):
+        if which in RATIOS:
+            rows += RATIOS[which](given)
+        else:
+            OTHERS[which](given)
+    if rows:
+        _keep(rows, given)
+
+
+def _keep(rows: Rows, given: Given) -> None:
+    """Tell what got worse, and write what is to be kept."""
+    stored = STORED / f"{machine()}.json"
+    if stored.exists():
+        worse = regressions(rows, load(stored))
+        print(f"\nbeside {stored.name}: " + ("nothing is 1.5 times worse" if not worse else ""))
+        print(*worse, sep="\n")
+    else:
+        print(f"\nnothing is stored of a machine of this kind: {stored.name}")
+    if given.store:
+        save(rows, stored)
+    if given.output is not None:
+        save(rows, given.output)
+        draw(rows).savefig(given.output.with_suffix(".png"), dpi=150)
+
+
+def _arguments() -> Given:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("which", nargs="*", choices=[*RATIOS, *OTHERS, []], default=[])
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--store", action="store_true")
     parser.add_argument("--updates", type=int, default=UPDATES, help="of each trial of fgan")
     parser.add_argument("--folder", type=Path, help="of the histories, or of growth")
-    parser.add_argument("--full", action="store_true", help="of growth: as large as it gets")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for which in arguments.which or BENCHMARKS:
-        if which in BENCHMARKS:
-            BENCHMARKS[which](arguments.runs)
-        elif which == "pruning":
-            pruning(1)
-        elif which == "fgan":
-            fgan(arguments.runs, updates=arguments.updates)
-        elif which == "growth":
-            growth(arguments.folder, full=arguments.full)
-        elif which in REPEATED:
-            REPEATED[which](arguments.runs)
-        else:
-            OF_HISTORIES[which](arguments.folder or HISTORIES)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

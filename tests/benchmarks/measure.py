@@ -16,6 +16,7 @@ from ganray.health import measure as measuring
 from ganray.health import scores
 from ganray.spec.load import parse_sweep
 from ganray.tuning.session import Session, Workbench
+from tests.benchmarks.results import Rows, row
 
 DATA = {"gaussian-1d": 128, "ring": 128, "grid": 128, "digits": 256}  # name: width
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -32,16 +33,19 @@ SAMPLES, LOGITS, REST = "samples", "D's logits", "the rest"
 Seconds = defaultdict[str, float]
 
 
-def measure(runs: int) -> None:
+def measure(runs: int) -> Rows:
     """The seconds spent measuring, beside those spent training, at the default cadence."""
+    rows: Rows = []
     print("\nmeasuring / training, 40 reports over 10,000 updates, one thread; and by part")
     for data, width in DATA.items():
         workbench = _workbench(data, width)
         found = [_shares(workbench, number) for number in range(runs)]
         whole = [share for share, _parts in found]
+        rows.append(row("measure", f"{data}: measuring / training", whole, "x"))
         print(f"  {data:12} {statistics.median(whole):.1%}  ({min(whole):.1%} … {max(whole):.1%})")
         for part in (*PARTS, SAMPLES, LOGITS, REST):
             print(f"    {part:24} {statistics.median(p[part] for _, p in found):.2%}")
+    return rows
 
 
 def _workbench(data: str, width: int) -> Workbench:

@@ -24,18 +24,34 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ganray.gan import player
 from ganray.gan.real import RealData
 from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig, derive_seed
+from tests.benchmarks.results import Row, Rows
 
-AIM = 1.05
+AIM = 1.03  # of a loss without a penalty
+QUICK = {
+    "ring, non_saturating",
+    "ring, fgan_hellinger",
+    "ring, wgan",
+    "ring, wgan + wgan_gp",
+    "DCGAN, non_saturating",
+}
+PENALISED = {  # and the same without its penalty
+    "ring, wgan + wgan_gp": "ring, wgan",
+    "ring, non_saturating + r1": "ring, non_saturating",
+    "DCGAN, paired + r1_r2": "DCGAN, paired",
+}
 BLOCKS = 60  # for each of `--runs`
 SECONDS = 0.05  # about so long is a block, and not less than one pair of updates
 TOLERANCE = 1e-4  # of weights after a few updates; sums are rounded in another order
 
 Logits = Callable[[Tensor, Tensor], Tensor]
+Elementwise = Callable[[Tensor], Tensor]
+Game = tuple[Logits, Logits]  # the losses of D and G
 Slopes = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -123,7 +139,7 @@ class ByHand:
         case, d, g = self.case, self.d, self.g
         batch, clip, data = case.config.batch_size, case.config.weight_clip, case.data
         needs_slopes = case.penalty in (r1, r1_r2)
-        compares = case.config.loss == "relativistic_paired"
+        compares = case.config.loss.startswith("relativistic")
         for _ in range(count):
             real = data[torch.randint(len(data), (batch,))]
             with torch.no_grad():
@@ -157,6 +173,46 @@ class ByHand:
 # --- cases ----------------------------------------------------------------------------------------
 
 
+def game(on_real: Elementwise, on_fake: Elementwise, for_g: Elementwise | None = None) -> Game:
+    """D lowers `on_real` of real logits plus `on_fake` of fake ones, G lowers `for_g` of those."""
+    for_g = for_g or on_real
+    return (
+        lambda real, fake: on_real(real).mean() + on_fake(fake).mean(),
+        lambda real, fake: for_g(fake).mean(),
+    )
+
+
+def paired(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(fake - real).mean()
+
+
+def average(real: Tensor, fake: Tensor) -> Tensor:
+    on_real, on_fake = F.softplus(fake.mean() - real), F.softplus(fake - real.mean())
+    return 0.5 * (on_real.mean() + on_fake.mean())
+
+
+LOGISTIC = game(lambda v: F.softplus(-v), F.softplus)
+WGAN = game(lambda v: -v, lambda v: v)
+# As papers print them, of f-GANs in table 2 of Nowozin et al. 2016: nothing against overflow.
+GAMES: dict[str, Game] = {
+    "minimax": game(lambda v: F.softplus(-v), F.softplus, lambda v: -F.softplus(v)),
+    "non_saturating": LOGISTIC,
+    "lsgan": game(lambda v: 0.5 * (v - 1) ** 2, lambda v: 0.5 * v**2),
+    "wgan": WGAN,
+    "hinge": game(lambda v: F.relu(1 - v), lambda v: F.relu(1 + v), lambda v: -v),
+    "relativistic_paired": (paired, lambda real, fake: paired(fake, real)),
+    "relativistic_average": (average, lambda real, fake: average(fake, real)),
+    "fgan_kl": game(lambda v: -v, lambda v: torch.exp(v - 1)),
+    "fgan_reverse_kl": game(lambda v: torch.exp(-v), lambda v: v - 1),
+    "fgan_pearson": game(lambda v: -v, lambda v: 0.25 * v**2 + v),
+    "fgan_neyman": game(lambda v: torch.exp(-v) - 1, lambda v: 2 - 2 * torch.exp(-0.5 * v)),
+    "fgan_hellinger": game(lambda v: torch.exp(-v) - 1, lambda v: torch.exp(v) - 1),
+    "fgan_js": game(lambda v: F.softplus(-v), F.softplus),
+    "fgan_gan": game(lambda v: F.softplus(-v), F.softplus),
+    "fgan_tv": game(lambda v: -0.5 * torch.tanh(v), lambda v: 0.5 * torch.tanh(v)),
+}
+
+
 def cases() -> Iterator[Case]:
     """Everything that is compared."""
     random = torch.Generator().manual_seed(0)
@@ -164,56 +220,112 @@ def cases() -> Iterator[Case]:
     points = torch.stack([angles.cos(), angles.sin()], 1)
     points += 0.02 * torch.randn(4000, 2, generator=random)
     mlp = ({"name": "mlp", "width": 128, "depth": 2}, points, mlps)
-    logistic = (
-        lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
-        lambda real, fake: F.softplus(-fake).mean(),
-    )
-    wgan = (lambda real, fake: fake.mean() - real.mean(), lambda real, fake: -fake.mean())
-    kl = (
-        lambda real, fake: torch.exp(fake - 1).mean() - real.mean(),
-        lambda real, fake: -fake.mean(),
-    )
-    paired = (
-        lambda real, fake: F.softplus(fake - real).mean(),
-        lambda real, fake: F.softplus(real - fake).mean(),
-    )
-    plain = TrialConfig(batch_size=128, latent_dim=16)
+    for loss, game_of_it in GAMES.items():
+        yield Case(f"ring, {loss}", TrialConfig(loss=loss), *mlp, *game_of_it)
     clipped = TrialConfig(loss="wgan", weight_clip=0.1)
-    yield Case("ring, non_saturating", plain, *mlp, *logistic)
-    yield Case("ring, wgan, weights clipped", clipped, *mlp, *wgan)
-    yield Case(
-        "ring, wgan + wgan_gp", TrialConfig(loss="wgan", penalty="wgan_gp"), *mlp, *wgan, wgan_gp
-    )
-    yield Case("ring, non_saturating + r1", TrialConfig(penalty="r1"), *mlp, *logistic, r1)
-    yield Case("ring, fgan_kl", TrialConfig(loss="fgan_kl"), *mlp, *kl)
+    yield Case("ring, wgan, weights clipped", clipped, *mlp, *WGAN)
+    gp = TrialConfig(loss="wgan", penalty="wgan_gp")
+    yield Case("ring, wgan + wgan_gp", gp, *mlp, *WGAN, wgan_gp)
+    yield Case("ring, non_saturating + r1", TrialConfig(penalty="r1"), *mlp, *LOGISTIC, r1)
     images = torch.rand(1000, 1, 28, 28, generator=random) * 2 - 1
     dcgan = ({"name": "dcgan", "width": 16}, images, dcgans)
     r3gan = TrialConfig(loss="relativistic_paired", penalty="r1_r2", batch_size=64)
-    yield Case("DCGAN, non_saturating", TrialConfig(batch_size=64), *dcgan, *logistic)
-    yield Case("DCGAN, R3GAN's", r3gan, *dcgan, *paired, r1_r2)
+    yield Case("DCGAN, non_saturating", TrialConfig(batch_size=64), *dcgan, *LOGISTIC)
+    paired_only = TrialConfig(loss="relativistic_paired", batch_size=64)
+    yield Case("DCGAN, paired", paired_only, *dcgan, *GAMES["relativistic_paired"])
+    yield Case("DCGAN, paired + r1_r2", r3gan, *dcgan, *GAMES["relativistic_paired"], r1_r2)
 
 
 # --- side by side ---------------------------------------------------------------------------------
 
 
-def step(runs: int) -> None:
-    """A pair of updates of D and G, by ganray and by hand."""
+def step(runs: int, *, full: bool = True) -> Rows:
+    """A pair of updates of D and G, by ganray and by hand, and the least that it can take.
+
+    The least are the operations that the loop multiplies and adds, at the rate at which this
+    machine multiplies two large matrices on one core. Of a penalty, what comes on top of both.
+
+    Args:
+        runs: blocks are `BLOCKS` times as many.
+        full: all losses; else one of each kind.
+    """
     print(f"\na pair of updates, one thread; ratio: median (quartiles) of {BLOCKS * runs} blocks")
-    print(f"  {'':28} {'ganray':>9} {'by hand':>9}   ratio")
-    for case in cases():
-        ours = GanTrainer(case.config, case.networks, RealData(case.data))
-        hand = ByHand(case, ours)
-        pairs = _warm_up(ours, hand)
-        found = [_block(ours, hand, pairs, turn) for turn in range(BLOCKS * runs)]
-        low, ratio, high = statistics.quantiles([a / b for a, b in found], n=4)
-        mine, its = (1e3 * statistics.median(times) for times in zip(*found, strict=True))
-        print(
-            f"  {case.name:28} {mine:6.2f} ms {its:6.2f} ms  {ratio:.3f} ({low:.3f} … {high:.3f})"
-            f"{'' if ratio <= AIM else '  above the aim'}",
-            flush=True,
-        )
-        if ratio > AIM:
-            print(f"    {_parts(ours, pairs)}")
+    print(f"  {'':28} {'ganray':>9} {'by hand':>9}   ratio            times its floor")
+    rate = _rate()
+    found = [_measured(case, runs, rate) for case in cases() if full or case.name in QUICK]
+    by_name = {each.name: each for each in found}
+    rows = [row for each in found for row in each.rows()]
+    for name, plain in PENALISED.items():
+        if name in by_name:
+            rows.append(_of_penalty(by_name[name], by_name[plain]))
+            print(rows[-1], flush=True)
+    return rows
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a case took: seconds of a pair, ours and by hand, of each block; and at the least."""
+
+    name: str
+    ours: list[float]
+    hand: list[float]
+    floor: float
+
+    def rows(self) -> Rows:
+        """The ratio of both, and ours in floors."""
+        ratios = [a / b for a, b in zip(self.ours, self.hand, strict=True)]
+        low, ratio, high = statistics.quantiles(ratios, n=4)
+        floors = [seconds / self.floor for seconds in self.ours]
+        least, floor, most = statistics.quantiles(floors, n=4)
+        return [
+            Row("step", f"{self.name} / by hand", ratio, low, high, "x"),
+            Row("step", f"{self.name} / floor", floor, least, most, "x"),
+        ]
+
+
+def _of_penalty(with_it: Measured, plain: Measured) -> Row:
+    floor = with_it.floor - plain.floor
+    costs = [(a - b) / floor for a, b in zip(with_it.ours, plain.ours, strict=True)]
+    low, cost, high = statistics.quantiles(costs, n=4)
+    return Row("step", f"{with_it.name}: penalty / its floor", cost, low, high, "x")
+
+
+def _measured(case: Case, runs: int, rate: float) -> Measured:
+    ours = GanTrainer(case.config, case.networks, RealData(case.data))
+    hand = ByHand(case, ours)
+    pairs = _warm_up(ours, hand)
+    blocks = [_block(ours, hand, pairs, turn) for turn in range(BLOCKS * runs)]
+    mine, its = ([block[way] for block in blocks] for way in (0, 1))
+    found = Measured(case.name, mine, its, _operations(hand) / rate)
+    ratio, floor = found.rows()
+    print(
+        f"  {case.name:28} {1e3 * statistics.median(mine):6.2f} ms "
+        f"{1e3 * statistics.median(its):6.2f} ms  {ratio.value:.3f} "
+        f"({ratio.low:.3f} … {ratio.high:.3f})  {floor.value:6.2f}"
+        f"{'' if ratio.value <= AIM or case.penalty else '  above the aim'}",
+        flush=True,
+    )
+    if ratio.value > AIM and case.penalty is None:
+        print(f"    {_parts(ours, pairs)}")
+    return found
+
+
+def _operations(hand: ByHand) -> int:
+    """Multiplications and additions of a pair, of matrices and convolutions alone."""
+    with FlopCounterMode(display=False) as counter:
+        hand.pairs(1)
+    return counter.get_total_flops()
+
+
+def _rate(size: int = 1024, tries: int = 5) -> float:
+    """Operations a second of the processor, of one large product of matrices; the best of some."""
+    matrix = torch.rand(size, size)
+    taken = []
+    for _ in range(tries):
+        began = time.process_time()
+        matrix @ matrix
+        taken.append(time.process_time() - began)
+    return 2 * size**3 / min(taken)
 
 
 def weights(of: GanTrainer) -> list[Tensor]:

@@ -1,6 +1,5 @@
 """What a summary costs beside the bare search for its runs that it is made from."""
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import TrialRecord
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from tests.benchmarks.growth_runs import BUDGET, ready_made
+from tests.benchmarks.results import Rows, ratios, tell
 from tests.conftest import STARTED, sweep_record
 from tests.servers import PostgresServer
 
@@ -22,18 +22,17 @@ TRIALS, REPORTS = 1_000, 4
 NAME = "summarized"
 
 
-def summary(runs: int) -> None:
-    """Median seconds of both, alternating in one process, and of the ratios."""
-    print(f"\na frame of {TRIALS:,} trials; medians of {runs} alternating runs")
+def summary(runs: int) -> Rows:
+    """Seconds of both, alternating in one process, and their ratios."""
+    rows: Rows = []
     for kind, store in (("SQLite", sqlite), ("PostgreSQL", postgres)):
         with store() as uri:
             _record(uri)
             ways = {"summarize": lambda: summarize(NAME, uri), "search_runs": lambda: search(uri)}
             taken = _alternating(ways, runs)
-            ratios = [a / b for a, b in zip(*taken.values(), strict=True)]
-            told = ", ".join(f"{way} {statistics.median(s):.2f} s" for way, s in taken.items())
-            spread = f"{min(ratios):.2f} … {max(ratios):.2f}"
-            print(f"  {kind:12} {statistics.median(ratios):.2f}  ({spread})  {told}")
+            rows += ratios(f"summary, {kind}", taken, "search_runs")
+    tell(f"a frame of {TRIALS:,} trials; medians of {runs} alternating runs", rows)
+    return rows
 
 
 @contextmanager

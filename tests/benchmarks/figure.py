@@ -1,0 +1,90 @@
+"""One figure of what benchmarks found: an axes for each kind that there is."""
+
+from collections.abc import Callable, Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tests.benchmarks.results import PART, Rows
+from tests.benchmarks.step import AIM
+from tests.benchmarks.sweep import PARTS, SWEEPS
+
+COLOURS = dict(zip(PARTS, ("0.75", "C0", "C9", "C1", "C3", "0.9", "0.6"), strict=True))
+
+
+def draw(rows: Rows) -> Figure:
+    """All rows that have a place in it."""
+    kinds = [(draw_it, those) for name, draw_it in KINDS.items() if (those := _of(rows, name))]
+    figure = Figure(figsize=(7.0, 3.6 * len(kinds)), layout="constrained")
+    if kinds:
+        all_axes = figure.subplots(len(kinds), squeeze=False)[:, 0]
+        for axes, (draw_it, those) in zip(all_axes, kinds, strict=True):
+            draw_it(axes, those)
+            axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _of(rows: Rows, benchmark: str) -> Rows:
+    return [row for row in rows if row.benchmark == benchmark]
+
+
+def _draw_sweep(axes: Axes, rows: Rows) -> None:
+    """A bar a way, of what its time went into."""
+    parts = [row for row in rows if row.unit == PART]
+    ways = list(dict.fromkeys(row.case.partition(": ")[0] for row in parts))[::-1]
+    left = dict.fromkeys(ways, 0.0)
+    for part in PARTS:
+        found = {row.case.partition(": ")[0]: row.value for row in parts if row.case.endswith(part)}
+        widths = [found[way] for way in ways]
+        axes.barh(ways, widths, left=list(left.values()), color=COLOURS[part], label=part)
+        left = {way: left[way] + found[way] for way in ways}
+    axes.set(title=f"{rows[0].benchmark} trials: wall clock, s, and what it went into")
+    axes.legend(
+        frameon=False, fontsize=8, ncols=len(PARTS), loc="upper center", bbox_to_anchor=(0.5, -0.1)
+    )
+
+
+def _draw_step(axes: Axes, rows: Rows) -> None:
+    """A dot a case, with its quartiles."""
+    those = [row for row in rows if row.case.endswith(" / by hand")][::-1]
+    _dots(axes, those, " / by hand")
+    axes.axvline(1.0, color="0.6", lw=1)
+    axes.axvline(AIM, color="C3", lw=1, ls="--")
+    axes.set(title="a pair of updates, times that of a loop by hand")
+
+
+def _draw_cost(axes: Axes, rows: Rows) -> None:
+    """A dot a case, in its own unit."""
+    those = [row for row in rows if row.unit != "x"][::-1]
+    _dots(axes, those, "")
+    axes.set(title=f"{rows[0].benchmark}, {those[0].unit}", xlim=(0.0, None))
+
+
+def _draw_search(axes: Axes, rows: Rows) -> None:
+    """A line a study, of what asking costs as trials get more."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        study, _, rest = row.case.partition(": ")
+        step, _, mark = rest.partition(", ")
+        if step == "ask":
+            found.setdefault(study, []).append((int(mark.split()[0]), row.value))
+    for study, points in found.items():
+        axes.plot(*zip(*sorted(points), strict=True), "o-", label=study)
+    axes.set(title="asking for a trial, ms", xlabel="trials so far", xscale="log", yscale="log")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _dots(axes: Axes, rows: Rows, without: str) -> None:
+    names = [row.case.removesuffix(without) for row in rows]
+    spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
+    axes.errorbar([row.value for row in rows], names, xerr=spread, fmt="o", ms=4)
+    axes.grid(axis="x", alpha=0.25)
+
+
+KINDS: Mapping[str, Callable[[Axes, Rows], None]] = {
+    **{f"sweep, {kind}": _draw_sweep for kind in SWEEPS},
+    "step": _draw_step,
+    "report": _draw_cost,
+    "record": _draw_cost,
+    "search": _draw_search,
+}
