@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from ganray.errors import GanrayError
+from ganray.trial import now_ms
 from ganray.tuning.lease import holder
 from ganray.tuning.study import SweepStudy
 from tests.agreement import ended_launches
@@ -99,7 +100,7 @@ class Ordeal:
         self._paused: list[psutil.Process] = []
         self._driver: Driver | None = None
         self._killed, self._stopped, self._may_fail = False, 0.0, False
-        self._exists = False
+        self._exists, self._driver_began = False, 0
         self._plan(plan)
         try:
             self._start()
@@ -120,6 +121,7 @@ class Ordeal:
         command = ("resume", name, "--storage", place) if self._exists else ()
         self._driver = self.sweep.start(*command, environment=self.environment)
         self._killed, self._stopped = False, 0.0
+        self._driver_began = now_ms()
         self.starts += 1
         self._tell("resumed" if command else "started")
 
@@ -128,6 +130,13 @@ class Ordeal:
         with suppress(GanrayError):
             found = holder(SweepStudy.load(self.sweep.spec).record)
             return found is not None and found.pid == self._driver.process.pid
+        return False
+
+    def _listens(self) -> bool:
+        """Whether it has begun, from when on it ends in order; while Ray starts, Ray listens."""
+        with suppress(GanrayError):
+            attempts = SweepStudy.load(self.sweep.spec).record.user_attrs.get("attempts", [])
+            return bool(attempts) and attempts[-1]["started"] >= self._driver_began
         return False
 
     def _has_study(self) -> bool:
@@ -266,7 +275,7 @@ class Ordeal:
         return self._stop(driver, signal.SIGTERM)
 
     def _stop(self, driver: Driver, number: signal.Signals) -> str:
-        if not self._drives():  # Ray, while it starts, may abort, exit or crash by a signal
+        if not self._listens():  # Ray, while it starts, may abort, exit or crash by a signal
             self._may_fail = True
         self._stopped = time.monotonic()
         driver.process.send_signal(number)
