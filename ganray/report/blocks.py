@@ -99,6 +99,6 @@ class Section:
     """A part of the page: a finding or a question, what is said of it, and what shows it."""
 
     name: str  # what links lead to
-    heading: str
+    heading: str  # names in `backquotes` are set as code
     said: Sequence[str] = ()  # a paragraph each
     blocks: Sequence[Block] = field(default_factory=tuple)

@@ -107,6 +107,7 @@ class Failures(NamedTuple):
     told: str  # how many failed
     kinds: str  # of which kinds
     extremes: str  # which losses fail least and most
+    left_out: str  # which of them say too little for that
 
 
 def failures(frame: Frame) -> Failures:
@@ -262,7 +263,7 @@ def _wrapped(label: str) -> list[str]:
 
 
 def _write_title(pen: _Pen, trials: Sequence[_Trial], name: str) -> None:
-    told, *details = _failures(trials)
+    told, *details = _failures(trials)[:3]
     title = f"{name}: {told}" if name else words.sentence(told)
     _write_across(pen, 0.32, title, 13.0, weight="bold")
     below = "   ·   ".join(filter(None, details))
@@ -281,17 +282,22 @@ def _failures(trials: Sequence[_Trial]) -> Failures:
     failed = sum(count for fate, count in counts.items() if fate.is_failure)
     told = f"{failed} of {len(trials)} trials failed" if trials else "no trial has come to an end"
     kinds = [f"{counts[fate]} {fate.value}" for fate in Fate if fate.is_failure and counts[fate]]
-    return Failures(told, ", ".join(kinds), _extremes(trials))
+    return Failures(told, ", ".join(kinds), *_extremes(trials))
 
 
-def _extremes(trials: Sequence[_Trial]) -> str:
-    """The losses that failed least and most, of those with enough trials to say so."""
+def _extremes(trials: Sequence[_Trial]) -> tuple[str, str]:
+    """The losses that failed least and most, of those with enough trials; then the others."""
     counts = Counter(trial.loss for trial in trials)
     losses = [loss for loss in _by_failures(trials) if counts[loss] >= FEW]
+    scarce = words.listed(sorted(counts.keys() - losses))
+    if len(counts) < 2:
+        return "", ""
     if len(losses) < 2:
-        return ""
+        what = "which loss fails least, and which most, cannot be told"
+        return "", f"{what}: {scarce} had fewer than {FEW} trials each"
     least, most = (_failures_of(loss, trials) for loss in (losses[0], losses[-1]))
-    return f"fails least: {least}, most: {most}"
+    left_out = f"left out of that, with fewer than {FEW} trials each: {scarce}" if scarce else ""
+    return f"fails least: {least}, most: {most}", left_out
 
 
 def _failures_of(loss: str, trials: Sequence[_Trial]) -> str:

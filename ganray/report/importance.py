@@ -198,15 +198,20 @@ def _title(finding: Finding, name: str) -> str:
     return f"{name}: {told}" if name else words.sentence(told)
 
 
-def what_decides(finding: Finding) -> str:
-    """Which parameter matters most for one question, as far as that can be told."""
+def what_decides(finding: Finding, mark: str = "") -> str:
+    """Which parameter matters most for one question, as far as that can be told.
+
+    Args:
+        finding: of the question.
+        mark: what stands around the parameter's name.
+    """
     what = _DECIDED[finding.question]
     first = next((row for row in finding.importances if row.low > 0.0), None)
     if finding.unknown:
         return f"what decides {what.verb} cannot be told yet"
     if first is None:
         return f"no parameter alone decides {what.clause}"
-    return f"{first.parameter} matters most for {what.clause}"
+    return f"{mark}{first.parameter}{mark} matters most for {what.clause}"
 
 
 def _draw(axes: Axes, finding: Finding, parameters: Sequence[str], theme: Theme) -> None:

@@ -17,8 +17,23 @@ NO_RULE: Final = "none"  # stopped these trials: they ran to their ends, crashed
 CONFIRMING: Final = "confirming"  # trials, which no rule may stop
 MEASURING: Final = "measuring"
 TOTAL: Final = "total"
+_MEANINGS: Final = {
+    "few_modes": "its good samples cover few modes",
+    "narrow": "all its samples are nearly one",
+    "stalled": "its samples stay away from the data",
+    "exploded": "its samples lie far outside the data",
+    NOT_FINITE: "a loss, gradient or sample was not a finite number",
+}  # of the judge's rules
 ENOUGH_AUDITED: Final = 10  # for their share of false prunes to be worth more than what was asked
 Z_95: Final = 1.959963984540054  # of the standard normal, two-sided
+
+
+def meanings(entries: Iterable[Row]) -> dict[str, str]:
+    """What each rule saw in the trials that it stopped, of the rules that the ledger has."""
+    other = {NO_RULE, CONFIRMING, MEASURING, TOTAL}
+    outranked = "healthy, but worse than its peers"
+    rules = [entry["rule"] for entry in entries if entry["rule"] not in other]
+    return {rule: _MEANINGS.get(rule, outranked) for rule in rules}
 
 
 # --- audit ----------------------------------------------------------------------------------------

@@ -33,6 +33,11 @@ frame.onload = () => {
   document.title = JSON.stringify({
     width: page.documentElement.scrollWidth,
     shown: ["dark phone", "phone", "dark", "light"][versions.indexOf(shown)],
+    within: [...page.images].every((image) => {
+      const main = page.querySelector("main").getBoundingClientRect();
+      const { left, right } = image.getBoundingClientRect();
+      return main.left - 1 <= left && right <= main.right + 1;
+    }),
     drawn: [...page.images].every((image) => image.complete && image.naturalWidth > 0),
   });
 };
@@ -85,7 +90,7 @@ def test_page_fits_its_window_and_shows_the_figures_for_it(
         browser, tmp_path, preferred, "--virtual-time-budget=10000", "--dump-dom", around.as_uri()
     )
     (title,) = re.findall(r"<title>(\{.*?\})</title>", dom)
-    assert json.loads(title) == {"width": width, "shown": shown, "drawn": True}
+    assert json.loads(title) == {"width": width, "shown": shown, "within": True, "drawn": True}
 
 
 def test_page_prints(browser: str, page: str, tmp_path: Path) -> None:

@@ -79,11 +79,12 @@ def _picture(
 ) -> Picture:
     title = what if update is None else f"{what}, at update {update:,}"
     report = {} if update is None else reports.get(update, {})
-    told = [
-        f"{name} {words.number(report[name])}"
-        for name in ("distance", "modes")
-        if report.get(name) is not None
-    ]
-    note = ", ".join(told)
-    alt = f"Samples of trial {trial}. {title}" + (f": {note}" if note else "")
+    told = {"distance": report.get("distance"), "modes": report.get("modes")}
+    shown = {name: words.number(value) for name, value in told.items() if value is not None}
+    if told["modes"] == 0.0:  # no sample is good enough to be counted
+        shown["modes"] = words.NOTHING
+    note = ", ".join(f"{name}{words.GAP}{value}" for name, value in shown.items())
+    alt = f"Samples of trial {trial}. {title}" + (
+        f": {note.replace(words.GAP, ' ')}" if note else ""
+    )
     return Picture(title=title, content=content, alt=alt, note=note)

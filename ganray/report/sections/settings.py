@@ -1,32 +1,53 @@
 """What settings have to do with it: where trials fail, where the best ones lie, what decides."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from ganray.report import words
 from ganray.report.blocks import Drawing, Section, Table
 from ganray.report.collapse_map import collapse_map, failures
 from ganray.report.coordinates import coordinates, find_lines
-from ganray.report.fates import told_trials
+from ganray.report.fates import Fate, told_trials
 from ganray.report.importance import Finding, importance_figure, what_decides
 from ganray.report.material import Material
+from ganray.tracking.ledger import PRUNED
+from ganray.trial import Outcome
 
 
 def failing(material: Material) -> Section:
     """The collapse map; a sentence where no trial has come to an end."""
-    told, kinds, extremes = failures(material.frame)
-    if not told_trials(material.frame):
+    told, kinds, *extremes = failures(material.frame)
+    trials = told_trials(material.frame)
+    if not trials:
         return Section(name="failing", heading=words.sentence(told))
+    said = [kinds, _besides_stops(trials), *extremes]
     drawing = Drawing(
         name="collapse_map",
         sketch=partial(collapse_map, material.frame, material.name),
         alt="Map of losses by D:G ratio and by what bounds D: "
-        + "; ".join(filter(None, [told, kinds, extremes])),
+        + "; ".join(filter(None, [told, *said])),
         caption="A row a loss, those that fail least at the top. A trial that ran to its end "
         "failed if it ended badly.",
     )
-    said = " ".join(f"{words.sentence(text)}." for text in (kinds, extremes) if text)
+    text = " ".join(f"{words.sentence(sentence)}." for sentence in said if sentence)
     heading = words.sentence(told)
-    return Section(name="failing", heading=heading, said=[said] if said else [], blocks=[drawing])
+    return Section(name="failing", heading=heading, said=[text] if text else [], blocks=[drawing])
+
+
+def _besides_stops(trials: Sequence[tuple[Mapping[str, Any], Fate]]) -> str:
+    """Why more or fewer trials failed than were stopped; nothing where it is the same ones."""
+    stopped = sum(row["outcome"] in PRUNED for row, _ in trials)
+    outranked = sum(row["outcome"] == Outcome.OUTRANKED for row, _ in trials)
+    late = sum(fate.is_failure and row["outcome"] == Outcome.COMPLETED for row, fate in trials)
+    told = []
+    if outranked:
+        told.append(f"{outranked} of those healthy, but outranked: no failure")
+    if late:
+        told.append(f"{late} more had the full budget, but failed by a bad end")
+    if not told:
+        return ""
+    return f"{words.counted(stopped, 'trial')} stopped early; {'; '.join(told)}"
 
 
 def where_trials_lie(material: Material) -> Section | None:
@@ -68,7 +89,7 @@ def what_matters(material: Material) -> Section:
         alt=" ".join(f"{words.sentence(what_decides(finding))}." for finding in told),
         caption="By conditional PED-ANOVA: what parameters do only together is not in it.",
     )
-    heading = words.sentence("; ".join(map(what_decides, told)))
+    heading = words.sentence("; ".join(what_decides(finding, mark="`") for finding in told))
     tables = [_table(finding) for finding in told]
     return Section(name="importance", heading=heading, said=said, blocks=[drawing, *tables])
 

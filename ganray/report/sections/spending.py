@@ -6,7 +6,7 @@ from ganray.report import words
 from ganray.report.blocks import Section, Table
 from ganray.report.material import Material
 from ganray.summary import audit, ledger, rows
-from ganray.tracking.ledger import AMOUNTS, TOTAL
+from ganray.tracking.ledger import AMOUNTS, TOTAL, meanings
 
 
 def spending(material: Material) -> Section | None:
@@ -20,7 +20,7 @@ def spending(material: Material) -> Section | None:
     return Section(
         name="spending",
         heading=_heading(total, unit),
-        said=[*_said(total, unit), _audit(material)],
+        said=[*_said(total, unit), _audit(material), *_meanings(entries)],
         blocks=[_table(entries, unit)],
     )
 
@@ -48,6 +48,13 @@ def _said(total: dict[str, Any], unit: str) -> list[str]:
         f"{told}: counting only what health rules stopped and had not to stop, less doubtful "
         "stops and the time that measuring took."
     ]
+
+
+def _meanings(entries: list[dict[str, Any]]) -> list[str]:
+    told = "; ".join(
+        f"{rule.replace('_', ' ')}: {meaning}" for rule, meaning in meanings(entries).items()
+    )
+    return [f"What stopped a trial: {told}."] if told else []
 
 
 def _audit(material: Material) -> str:

@@ -210,7 +210,22 @@ def test_what_the_map_says_in_words() -> None:
         "4 of 10 trials failed",
         "3 stalled, 1 diverged",
         "fails least: hinge (1 of 5), most: lsgan (3 of 5)",
+        "",
     )
     assert failures(summary(trials(1, outcome=None))) == Failures(
-        "no trial has come to an end", "", ""
+        "no trial has come to an end", "", "", ""
+    )
+
+
+def test_losses_with_too_few_trials_to_be_ranked_are_named() -> None:
+    few = [*trials(4, loss="wgan"), *trials(1, loss="minimax")]
+    found = [*trials(5, loss="hinge"), *trials(5, loss="lsgan", outcome="stalled"), *few]
+    assert failures(summary(found)).extremes == "fails least: hinge (0 of 5), most: lsgan (5 of 5)"
+    assert failures(summary(found)).left_out == (
+        "left out of that, with fewer than 5 trials each: minimax and wgan"
+    )
+    assert failures(summary(few)).extremes == ""
+    assert failures(summary(few)).left_out == (
+        "which loss fails least, and which most, cannot be told: minimax and wgan had fewer than "
+        "5 trials each"
     )

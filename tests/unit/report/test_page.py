@@ -356,6 +356,40 @@ def test_js_near_log_2_is_set_against_how_the_trials_ended() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_failures_are_set_against_stops_and_losses_that_say_too_little_are_named() -> None:
+    early = [trial(n, "stalled", **SETTINGS) for n in range(2)]
+    found = page_of(
+        material(
+            [
+                *early,
+                trial(2, "outranked", **SETTINGS),
+                trial(3, ending="bad", **SETTINGS),
+                *(trial(n, ending="healthy", **{**SETTINGS, "loss": "wgan"}) for n in range(4, 7)),
+            ]
+        )
+    )
+    assert (
+        "3 trials stopped early; 1 of those healthy, but outranked: no failure; "
+        "1 more had the full budget, but failed by a bad end."
+    ) in found.text
+    assert "cannot be told: hinge and wgan had fewer than 5 trials each." in found.text
+    assert "stopped early;" not in page_of(material(early)).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_parameter_in_a_heading_is_code() -> None:
+    kinds = [("hinge", "collapsed"), ("wgan", "completed")] * 12
+    trials = [
+        trial(n, outcome, **{**SETTINGS, "loss": loss, "d_steps": 1 + n // 2 % 2})
+        for n, (loss, outcome) in enumerate(kinds)
+    ]
+    made = material(trials)
+    text = render(made, make_sections(made))
+    assert text.count("<code>loss</code> matters most for") == 2  # also in the contents
+    assert "`" not in text.partition("</nav>")[0]
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_advice_stands_at_the_end() -> None:
     good = [trial(n, **{**SETTINGS, "d_lr": 9.9e-3}) for n in range(12)]
     found = page_of(material(good))
