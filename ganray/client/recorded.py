@@ -6,7 +6,7 @@ from ganray.client.names import check_name
 from ganray.client.status import State, SweepStatus
 from ganray.errors import UnknownSweepError
 from ganray.secrets import redact
-from ganray.tracking.reader import SweepHead, TrialRow, fetch_heads
+from ganray.tracking.reader import SweepHead, TrialRow, fetch_head, fetch_heads
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 
@@ -34,13 +34,10 @@ def recorded_status(name: str, uri: str | None = None) -> SweepStatus:
         UnknownSweepError: it is not recorded there.
         TrackingError: the store cannot be read.
     """
-    heads = fetch_heads(uri, check_name(name))
-    if not heads:
-        raise UnknownSweepError(
-            f"no sweep named '{name}' is recorded in {redact(tracking_uri(uri))}, and no cluster "
-            "was given; name one with --address"
-        )
-    return _status(heads[0], uri)
+    try:
+        return _status(fetch_head(check_name(name), uri), uri)
+    except UnknownSweepError as error:
+        raise UnknownSweepError(f"{error}; or name a cluster with --address") from None
 
 
 def _status(head: SweepHead, uri: str | None) -> SweepStatus:

@@ -30,6 +30,7 @@ from ganray.errors import (
     UnknownSweepError,
     VersionError,
 )
+from ganray.similar import did_you_mean
 from ganray.spec.job import JobFile
 from ganray.spec.models import SweepSpec
 from ganray.tracking.environment import describe_versions
@@ -346,13 +347,15 @@ class SweepClient:
         return next(iter(self._attempts().get(name, ())), None)
 
     def _known(self, name: str) -> Job:
-        job = self._newest(check_name(name))
-        if job is None:
+        check_name(name)
+        found = self._attempts()
+        if name not in found:
+            near = did_you_mean(name, found) or ";"
             raise UnknownSweepError(
-                f"no sweep named '{name}' was submitted to {self.address}; see: ganray list "
-                f"--address {self.address}"
+                f"no sweep named '{name}' was submitted to {self.address}{near} see: `ganray list "
+                f"--address {self.address}`"
             )
-        return job
+        return found[name][0]
 
     def _job(self, identity: str) -> Job:
         found = self._api.find(f"/api/jobs/{identity}", dict)

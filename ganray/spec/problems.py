@@ -28,6 +28,7 @@ _THINGS = {
     "metrics": "metric",
 }  # what a name is of, where its key does not say
 _SIMILAR = 0.65  # hinj is like hinge, bayes is not like cmaes
+_MOST_LISTED, _NEAREST = 20, 8  # names: all are told, or of more than that so many
 _NAMES: Mapping[tuple[int | str, ...], str] = {  # what may stand there
     ("name",): "at most 100 letters, digits, - and _, starting with a letter or digit",
     ("tracking", "register"): "at most 100 letters, digits, spaces, -, _ and dots, "
@@ -53,11 +54,15 @@ class Problem:
 
 
 def unknown(what: str, got: Any, known: Iterable[str]) -> str:
-    """The text for a name that is none of the known ones, with the nearest of them."""
+    """The text for a name that is none of the known ones, with those, or the nearest of them."""
     names = sorted(known)
     near = difflib.get_close_matches(str(got), names, n=1, cutoff=_SIMILAR)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown {what} {shown(got)}{hint} Known: {', '.join(names)}"
+    told = "Known"
+    if len(names) > _MOST_LISTED:
+        told = f"Nearest of {len(names)}"
+        names = difflib.get_close_matches(str(got), names, n=_NEAREST, cutoff=0.0)
+    return f"unknown {what} {shown(got)}{hint} {told}: {', '.join(names)}"
 
 
 def shown(value: Any) -> str:

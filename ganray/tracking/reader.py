@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganray.errors import GanrayError, TrackingError, UnknownSweepError
 from ganray.secrets import redact
+from ganray.similar import did_you_mean
 from ganray.spec.names import SWEEP_NAME
 from ganray.tracking import images, schema
 from ganray.tracking.store import experiment_ids, is_missing, open_client, search_runs, tracking_uri
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_STORE_HINT = "another store is named with --tracking-uri, or by MLFLOW_TRACKING_URI"
 _WOULD_BE = {
     "outcome": schema.WOULD_BE_OUTCOME,
     "rule": schema.WOULD_BE_RULE,
@@ -122,19 +124,28 @@ class SweepHead:
     ended: datetime | None
 
 
-def fetch_heads(uri: str | None = None, name: str | None = None) -> list[SweepHead]:
+def fetch_head(name: str, uri: str | None = None) -> SweepHead:
+    """One sweep as a list shows it, the latest of that name.
+
+    Raises:
+        UnknownSweepError, TrackingError: as in `fetch_sweep`.
+    """
+    with _reading(uri) as client:
+        return _head(client, _parent(client, name, uri))
+
+
+def fetch_heads(uri: str | None = None) -> list[SweepHead]:
     """All sweeps of a store, the latest first; of several with one name the latest alone.
 
     Args:
         uri: of the store.
-        name: of the only sweep that is wanted.
 
     Raises:
         TrackingError: the store cannot be read.
     """
     with _reading(uri) as client:
         parents: dict[str, Run] = {}
-        for run in _search(client, name, {schema.KIND: "sweep"}):
+        for run in _search(client, None, {schema.KIND: "sweep"}):
             parents.setdefault(run.data.tags[schema.SWEEP], run)
         return [_head(client, run) for run in parents.values()]
 
@@ -343,7 +354,9 @@ def _reading(uri: str | None) -> Iterator["MlflowClient"]:
     store = tracking_uri(uri)
     try:
         if is_missing(store):
-            raise TrackingError(f"the tracking store {store} cannot be read: it does not exist")
+            raise TrackingError(
+                f"the tracking store {store} cannot be read: it does not exist; {_STORE_HINT}"
+            )
         yield open_client(store)
     except GanrayError:
         raise
@@ -356,9 +369,18 @@ def _parent(client: "MlflowClient", name: str, uri: str | None) -> "Run":
     """The run of a sweep itself, the latest of that name."""
     parent = next(_search(client, name, {schema.KIND: "sweep"}), None)
     if parent is None:
-        store = redact(tracking_uri(uri))
-        raise UnknownSweepError(f"no sweep named '{name}' is recorded in {store}")
+        raise _unknown(client, name, uri)
     return parent
+
+
+def _unknown(client: "MlflowClient", name: str, uri: str | None) -> UnknownSweepError:
+    """What to say of a name that the store does not know, with the names that it does."""
+    names = {run.data.tags[schema.SWEEP] for run in _search(client, None, {schema.KIND: "sweep"})}
+    told = f"no sweep named '{name}' is recorded in {redact(tracking_uri(uri))}"
+    if not names:
+        return UnknownSweepError(f"{told}, nor is any other; {_STORE_HINT}")
+    near = did_you_mean(name, names) or ";"
+    return UnknownSweepError(f"{told}{near} `ganray list` names those that are; {_STORE_HINT}")
 
 
 def _search(client: "MlflowClient", name: str | None, tags: dict[str, str]) -> Iterator["Run"]:

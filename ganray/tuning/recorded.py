@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import optuna
 from optuna.study import Study
 
-from ganray.errors import UnknownSweepError
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.spec.overrides import apply_overrides
-from ganray.tuning.places import Located, study_location
+from ganray.tuning.places import Located
 from ganray.tuning.storage import open_storage
+from ganray.tuning.unknown import unknown_sweep
 
 
 def open_study(place: Located) -> Study:
@@ -27,10 +27,7 @@ def open_study(place: Located) -> Study:
     except (KeyError, FileNotFoundError):
         study = None
     if study is None or "spec" not in study.user_attrs:
-        raise UnknownSweepError(
-            f"no sweep named '{place.name}' is recorded in {study_location(place)}; "
-            "say where it is with --storage"
-        )
+        raise unknown_sweep(place)
     return study
 
 

@@ -52,6 +52,7 @@ from ganray.tuning.places import Located, settled, study_location
 from ganray.tuning.pruner import Stop, make_pruner, record_signals, reports_of
 from ganray.tuning.space import fixed_point, make_sampler, suggest, trial_count
 from ganray.tuning.storage import open_storage
+from ganray.tuning.unknown import unknown_sweep
 
 _CONSTRAINT = "dead"  # > 0: the region is to be avoided
 _AVOID = {Outcome.COLLAPSED, Outcome.DIVERGED}
@@ -176,9 +177,7 @@ class SweepStudy:
         """
         study = cls._find(place)
         if study is None or not study.user_attrs.keys() >= _IDENTITY:
-            raise UnknownSweepError(
-                f"no sweep named '{place.name}' is recorded in {study_location(place)}"
-            )
+            raise unknown_sweep(place)
         return cls._of(study)
 
     def again(self) -> Self:

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +31,7 @@ from optuna.samplers import BaseSampler
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from ganray.errors import UnknownSweepError
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.summary import summarize
@@ -341,9 +342,10 @@ def read(folder: Path) -> dict[str, float]:
 
 
 def summarize_once(spec: SweepSpec) -> None:
-    from ganray.tracking.reader import fetch_heads
+    from ganray.tracking.reader import fetch_head
 
-    fetch_heads(spec.tracking.uri, "nobody")
+    with suppress(UnknownSweepError):
+        fetch_head("nobody", spec.tracking.uri)
 
 
 def probed(folder: Path, sampler: str) -> dict[str, float]:

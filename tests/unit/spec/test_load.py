@@ -1,6 +1,7 @@
 """Sweep files: the good are read as meant, the bad are refused with every problem at once."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -25,8 +26,15 @@ PARTS = (
     "budget, confirm, data, description, measure, name, networks, objective, prune, resources, "
     "search, storage, tracking, trainer"
 )
-PARAMETERS = ", ".join(sorted(Trainer.model_fields))
 SWEEP_NAME = "at most 100 letters, digits, - and _, starting with a letter or digit"
+
+
+def nearest(got: str, known: Iterable[str]) -> str:
+    """How more names than one would read are told."""
+    names = sorted(known)
+    near = difflib.get_close_matches(got, names, n=8, cutoff=0.0)
+    return f"Nearest of {len(names)}: {', '.join(near)}"
+
 
 # the example of the design, word for word
 EXAMPLE = """\
@@ -78,7 +86,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown trial parameter": (
         sweep(trainer="{dlr: 0.1}"),
-        [f"trainer.dlr: unknown key 'dlr'; did you mean 'd_lr'? Known: {PARAMETERS}"],
+        [
+            "trainer.dlr: unknown key 'dlr'; did you mean 'd_lr'? "
+            f"{nearest('dlr', Trainer.model_fields)}"
+        ],
     ),
     "unknown option of a data set": (
         sweep(data="{name: ring, mods: 3}"),
@@ -196,7 +207,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(objective="{metric: distanc}"),
         [
             "objective.metric: unknown metric 'distanc'; did you mean 'distance'? "
-            f"Known: {', '.join(sorted(SIGNALS))}"
+            f"{nearest('distanc', SIGNALS)}"
         ],
     ),
     "metric that is neither good nor bad": (
@@ -399,7 +410,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "first point with an unknown parameter": (
         sweep(search="first: [{lss: wgan}]"),
-        [f"search.first[0].lss: unknown key 'lss'; did you mean 'loss'? Known: {PARAMETERS}"],
+        [
+            "search.first[0].lss: unknown key 'lss'; did you mean 'loss'? "
+            f"{nearest('lss', Trainer.model_fields)}"
+        ],
     ),
     # --- parts against one another
     "convolutions on vectors": (

@@ -125,8 +125,8 @@ def test_override_may_bring_the_first_value_of_a_part(tmp_path: Path) -> None:
     ("override", "problem"),
     [
         ("budget.updates", "--set budget.updates: must be key=value"),
-        ("updates=3", "--set unknown key 'updates'. Known: "),
-        ("los=hinge", "--set unknown key 'los'; did you mean 'loss'? Known: "),
+        ("updates=3", "--set unknown key 'updates'. Nearest of 59: "),
+        ("los=hinge", "--set unknown key 'los'; did you mean 'loss'? Nearest of 59: loss, "),
         ("loss.x=1", "--set unknown key 'loss.x'"),
         ("d_steps=[1", "--set d_steps=[1: the value is not YAML"),
         ("name.x=1", "--set name.x: name is not a mapping"),
