@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test proof lint format strip bench chaos clean setup
 
 demo: $(READY)
+	@echo "Running sweeps/ring.yaml, 20 trials: about three minutes on two cores, less on more."
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
 
 # first what needs no cluster, a process a core, then what does, one after the other
@@ -45,9 +46,10 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "ganray needs Python 3.11 or newer; say which with PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV), once: PyTorch, Ray, MLflow, 3 GB on disk; minutes, as the network allows."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 clean:

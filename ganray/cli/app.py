@@ -2,14 +2,15 @@
 
 import json
 import logging
-import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
+from ganray.cli.failing import fail, tell_problems
+from ganray.cli.guide import EXIT_CODES, RESULTS, SWEEPS, TOOLS, Group, command
 from ganray.cli.options import (
     NewName,
     NoPrune,
@@ -27,6 +28,7 @@ from ganray.cli.options import (
     storage_parts,
     storage_settings,
 )
+from ganray.cli.screen import working
 from ganray.cli.service import service
 from ganray.errors import GanrayError
 from ganray.secrets import RedactingFilter, redact
@@ -35,14 +37,20 @@ from ganray.secrets import RedactingFilter, redact
 
 app = typer.Typer(
     name="ganray",
+    cls=Group,
     help="Hyperparameter sweeps for GANs: find what trains well, stop what is dead.",
+    epilog=f"`ganray COMMAND --help` tells more, with examples. {EXIT_CODES}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-@app.command()
+@command(
+    app,
+    SWEEPS,
+    "ganray validate sweeps/ring.yaml --set budget.updates=2000",
+    "ganray validate --schema > schema.json",
+)
 def validate(
     file: Annotated[
         Path | None, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.")
@@ -50,7 +58,7 @@ def validate(
     settings: Settings = None,
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of a sweep file.")] = False,
 ) -> None:
-    """Check a sweep file: every problem at once, or one line that it is good."""
+    """Check a sweep file; every problem is told at once."""
     if schema:
         from ganray.spec.schema import json_schema
 
@@ -71,7 +79,12 @@ def validate(
     )
 
 
-@app.command()
+@command(
+    app,
+    SWEEPS,
+    "ganray run sweeps/ring.yaml",
+    "ganray run sweeps/ring.yaml --name ring-8 --trials 8 --set loss=hinge",
+)
 def run(
     file: SweepFile,
     trials: Trials = None,
@@ -83,19 +96,25 @@ def run(
     register: Register = None,
     storage: Storage = None,
 ) -> None:
-    """Run a sweep here, on a local Ray, with a live table; then print its summary."""
+    """Run a sweep here, with a live table, then print its summary."""
     from ganray.spec.load import load_sweep
 
     changes = settings_of_new(
         settings, name, trials, seed, no_prune, tracking_uri, register, storage
     )
     spec = load_sweep(file, changes)
-    from ganray.cli.local import run_here
+    with working("loading Ray, Optuna and PyTorch", aloud=True):
+        from ganray.cli.local import run_here
 
     raise typer.Exit(run_here(spec))
 
 
-@app.command()
+@command(
+    app,
+    SWEEPS,
+    "ganray train sweeps/ring.yaml --set loss=hinge --output hinge",
+    "ganray train sweeps/ring.yaml --name ring-8 --trial 3",
+)
 def train(
     file: SweepFile,
     trial: Annotated[
@@ -111,9 +130,13 @@ def train(
         bool, typer.Option("--json", help="Print the last signals as JSON.")
     ] = False,
 ) -> None:
-    """Train one trial in this process, without Ray; what is not set comes from search.first."""
-    from ganray.cli.training import train_one
-    from ganray.spec.load import load_sweep
+    """Train one trial in this process, without Ray.
+
+    What is not set comes from the first point of search.first.
+    """
+    with working("loading PyTorch"):
+        from ganray.cli.training import train_one
+        from ganray.spec.load import load_sweep
 
     if trial is not None and settings:
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
@@ -123,10 +146,16 @@ def train(
     if as_json:
         print(json.dumps(signals.to_dict()))
     if signals.nonfinite is not None:
-        _fail(f"diverged: {signals.nonfinite} not finite", 1)
+        tell_problems([f"diverged: {signals.nonfinite} not finite"])
+        raise typer.Exit(1)
 
 
-@app.command()
+@command(
+    app,
+    RESULTS,
+    "ganray sample ring-8 --trial best -n 64 --output ring.png",
+    "ganray sample --checkpoint hinge/checkpoint.pt --output hinge.npy",
+)
 def sample(
     name: OptionalName = None,
     output: Annotated[
@@ -139,28 +168,34 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the latents.")] = 0,
     label: Annotated[
-        int | None, typer.Option(min=0, help="The class to draw.", show_default="all in turn")
+        int | None, typer.Option(min=0, help="The class to draw; by default all in turn.")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint of `ganray train`, in place of a sweep.")
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw new samples from a trial of a recorded sweep, or from a checkpoint file."""
+    """Draw samples from a recorded trial, or from a checkpoint file."""
     if (name is None) == (checkpoint is None):
         raise typer.BadParameter("give the name of a sweep, or --checkpoint FILE")
-    from ganray.cli import sampling
+    with working("drawing samples"):
+        from ganray.cli import sampling
 
-    sampling.check_output(output)
-    if checkpoint is not None:
-        content = sampling.read_checkpoint(checkpoint)
-    else:
-        content = sampling.recorded_checkpoint(str(name), trial, at, tracking_uri)
-    sampling.write_samples(sampling.draw_samples(content, count, seed, label), output)
+        sampling.check_output(output)
+        if checkpoint is not None:
+            content = sampling.read_checkpoint(checkpoint)
+        else:
+            content = sampling.recorded_checkpoint(str(name), trial, at, tracking_uri)
+        sampling.write_samples(sampling.draw_samples(content, count, seed, label), output)
     print(output)
 
 
-@app.command()
+@command(
+    app,
+    RESULTS,
+    "ganray summary ring-8",
+    "ganray summary ring-8 --format parquet --output ring-8.parquet",
+)
 def summary(
     name: SweepName,
     format_: Annotated[
@@ -171,7 +206,8 @@ def summary(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Print a sweep's trials, from MLflow alone."""
-    from ganray.cli.tables import print_summary, write_summary
+    with working("loading pandas and MLflow"):
+        from ganray.cli.tables import print_summary, write_summary
 
     if format_ != "table":
         write_summary(name, tracking_uri, format_, output)
@@ -181,19 +217,34 @@ def summary(
         raise typer.BadParameter("a file takes csv, json or parquet", param_hint="--format")
 
 
-@app.command()
+@command(
+    app,
+    RESULTS,
+    "ganray report ring-8",
+    "ganray report ring-8 --output figures",
+)
 def report(
     name: SweepName,
-    output: Annotated[Path, typer.Option(help="Folder for the page and figures; made if need be.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the page and figures, made if need be; by default NAME-report."
+        ),
+    ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Write a page that tells a sweep, and its figures, from MLflow alone."""
+    """Write a page that tells a sweep, and its figures."""
     from ganray.cli.reporting import print_report
 
-    print_report(name, tracking_uri, output)
+    print_report(name, tracking_uri, output or Path(f"{name}-report"))
 
 
-@app.command()
+@command(
+    app,
+    RESULTS,
+    "ganray replay ring-8 --output replayed",
+    "ganray replay ring-8 --policy ganray-0.05 --policy my-prune.yaml",
+)
 def replay(
     names: Annotated[
         list[str],
@@ -203,9 +254,8 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="A built-in policy, or a YAML file with a `prune` section. May be given many "
-            "times.",
-            show_default="all built-in ones",
+            help="A built-in policy, or a YAML file with a `prune` section; by default all "
+            "built-in ones. May be given many times.",
         ),
     ] = None,
     output: Annotated[
@@ -222,11 +272,12 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Tell what other pruning policies would have done, on recorded histories."""
+    """Tell what other pruning policies would have done."""
     if save is not None and save.suffix != ".parquet":
         raise typer.BadParameter(f"{save}: must end in .parquet", param_hint="--save")
-    from ganray.cli import replaying
-    from ganray.tuning.replay.export import as_json as plain
+    with working("loading Optuna and MLflow"):
+        from ganray.cli import replaying
+        from ganray.tuning.replay.export import as_json as plain
 
     if output is not None:
         replaying.make_folder(output)
@@ -239,37 +290,46 @@ def replay(
         replaying.show(comparison)
 
 
-@app.command()
+@command(
+    app,
+    TOOLS,
+    "ganray sync ring-8 --tracking-uri http://localhost:5000",
+)
 def sync(
     name: Annotated[str, typer.Argument(help="Name of the sweep.")],
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
 ) -> None:
-    """Bring to MLflow what it has not of a sweep that nobody runs any more, from its study."""
-    from ganray.cli.syncing import bring
+    """Bring to MLflow what an outage kept from it, from the study.
 
-    print(bring(name, storage_parts(storage), tracking_uri))
+    Nobody may run the sweep meanwhile: whoever does brings it himself.
+    """
+    with working(f"bringing {name} to MLflow"):
+        from ganray.cli.syncing import bring
+
+        told = bring(name, storage_parts(storage), tracking_uri)
+    print(told)
 
 
-@app.command()
+@command(
+    app,
+    TOOLS,
+    "ganray ui --port 5001",
+)
 def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(help="On this machine's loopback.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the store that sweeps are recorded in."""
-    import subprocess
-
     from ganray.tracking.store import tracking_uri as store
 
     uri = store(tracking_uri)
     if uri.startswith(("http://", "https://")):
         print(f"The MLflow UI is at {redact(uri)}")
         return
-    shown = f"The MLflow UI of {redact(uri)} is at http://127.0.0.1:{port}"
-    print(f"{shown} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    store_of = {"MLFLOW_BACKEND_STORE_URI": uri}  # whoever lists processes reads their arguments
-    raise typer.Exit(subprocess.call(command, env=os.environ | store_of))
+    from ganray.cli.mlflow_ui import serve
+
+    raise typer.Exit(serve(uri, port))
 
 
 app.add_typer(service)
@@ -281,15 +341,9 @@ def main() -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactingFilter())
     try:
-        app()
+        app(prog_name="ganray")
     except GanrayError as error:
-        _fail(str(error), error.exit_code)
+        fail(error)
     except Exception:
         print(redact(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    for line in redact(message).splitlines():
-        print(f"ganray: {line}", file=sys.stderr)
-    sys.exit(code)

@@ -188,6 +188,16 @@ def show_js(js: float | None) -> str:
     return "–" if js is None else f"{js / LOG_2:.0%}"
 
 
+def show_modes(modes: float | None, digits: int = 2) -> str:
+    """Effective modes, or a dash where too few samples are good to say which modes they are of."""
+    return show_number(modes or None, digits)
+
+
+def show_share(share: float | None) -> str:
+    """As a percentage, or a dash where it is not defined."""
+    return "–" if share is None else f"{share:.0%}"
+
+
 def show_number(value: float | None, digits: int = 3) -> str:
     """A signal, or a dash where it is not defined."""
     return "–" if value is None else f"{value:.{digits}g}"

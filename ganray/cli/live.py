@@ -14,6 +14,7 @@ from ganray.cli.board import (
     Board,
     Running,
     show_js,
+    show_modes,
     show_number,
     show_settings,
     show_time,
@@ -67,7 +68,9 @@ class LiveBoard(Board):
         with self.lock:
             if self.sweep is None:
                 return Text(f"starting … {show_time(self.elapsed)}", style="dim")
-            return Group(_header(self, self.sweep), _running_table(self), _best(self))
+            begun = self.running or self.finished
+            table = _running_table(self) if begun else Text("workers are starting …", style="dim")
+            return Group(_header(self, self.sweep), table, _best(self))
 
 
 class LineBoard(Board):
@@ -128,7 +131,8 @@ class LineBoard(Board):
         signals = running.signals
         if signals is None:
             return text
-        return f"{text} modes {show_number(signals.modes, 2)} JS {show_js(signals.js)}"
+        modes = show_modes(signals.modes)
+        return f"{text} modes {modes} JS {show_js(signals.js)}"
 
     def _print(self, text: str) -> None:
         self._quiet_since = self.elapsed
@@ -179,7 +183,7 @@ def _running_table(board: Board) -> Table:
             str(number),
             f"{board.progress(running):.0%}",
             Text(running.state.value.replace("_", " "), style=STATE_STYLES.get(running.state, "")),
-            show_number(signals.modes if signals else None, 2),
+            show_modes(signals.modes) if signals else "–",
             show_js(signals.js if signals else None),
             show_number(signals.distance if signals else None, 2),
             show_settings(running.trial.searched),

@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
+from ganray.cli.calling import command
 from ganray.cli.live import open_board
 from ganray.cli.reporting import record_report
+from ganray.cli.screen import tell
+from ganray.cli.syncing import bring
 from ganray.cli.tables import print_summary
 from ganray.errors import TrackingError, UnknownSweepError
 from ganray.secrets import redact
@@ -15,6 +18,7 @@ from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
+from ganray.tuning.finished import Finished, find_finished
 from ganray.tuning.places import Place
 from ganray.tuning.recorded import recorded_spec
 from ganray.tuning.stopping import stop_sweep
@@ -35,6 +39,11 @@ def resume_here(name: str, storage: Mapping[str, str], settings: Sequence[str]) 
     """
     place = Place(name, Storage.model_validate(storage))
     spec = recorded_spec(place, settings)
+    finished = find_finished(place, settings)
+    if finished is not None:
+        print(bring(name, storage, None))
+        _tell_finished(name, storage, finished)
+        return 0
     return _drive(spec, lambda recorders: driver.resume_sweep(place, settings, recorders))
 
 
@@ -42,6 +51,28 @@ def stop_here(name: str, storage: Mapping[str, str]) -> str:
     """Stop a sweep that another process of this machine drives; returns what became of it."""
     ran = stop_sweep(Place(name, Storage.model_validate(storage)))
     return "stopped" if ran else "not running"
+
+
+def _tell_finished(name: str, storage: Mapping[str, str], finished: Finished) -> None:
+    tell(f"{name}: all {finished.trials} trials are finished, nothing is left to resume.")
+    if finished.confirming:
+        tell("Its best are confirmed, so it takes no more: run a new sweep, with another --name.")
+        return
+    where = [word for place in storage.values() for word in ("--storage", redact(place))]
+    more = command("resume", name, *where, "--trials", str(2 * finished.trials))
+    tell(f"Give it more with a larger number of trials:\n  {more}")
+
+
+def _tell_next(name: str, uri: str) -> None:
+    """What to do with a sweep that has ended: commands to be copied, each on a line of its own."""
+    store = [] if uri == tracking_uri() else ["--tracking-uri", redact(uri)]
+    tell("\nEvery trial is recorded in MLflow. What next:")
+    for purpose, words in (
+        ("its web pages", ["ui"]),
+        ("one page that tells the sweep", ["report", name]),
+        ("the tables above, again", ["summary", name]),
+    ):
+        tell(f"  # {purpose}\n  {command(*words, *store)}")
 
 
 def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> int:
@@ -57,8 +88,7 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
     if not _has_shown(spec.name, uri, console):
         return 1
     record_report(spec.name, uri, console)
-    shown = redact(uri)
-    console.print(f"\nEvery trial is in MLflow: ganray ui --tracking-uri {shown}", highlight=False)
+    _tell_next(spec.name, uri)
     return 1 if result.cancelled or result.reason is not None else 0
 
 
@@ -70,6 +100,7 @@ def _has_shown(name: str, uri: str, console: Console) -> bool:
     try:
         print_summary(name, uri)
     except (TrackingError, UnknownSweepError) as error:
-        console.print(f"No summary yet: {error}", highlight=False, markup=False, soft_wrap=True)
+        told = f"No summary yet: {error}\nOnce the store is back:\n  {command('sync', name)}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
         return False
     return True

@@ -40,13 +40,15 @@ Settings = Annotated[
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        help="The MLflow store.", show_default="$MLFLOW_TRACKING_URI, else sqlite:///mlflow.db"
+        metavar="URI",
+        help="The MLflow store; by default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db here.",
     ),
 ]
 Storage = Annotated[
     str | None,
     typer.Option(
-        help="Folder for results, or database URL for the study.", show_default="~/ray_results"
+        metavar="PLACE",
+        help="Folder for results, by default ~/ray_results; or database URL for the study.",
     ),
 ]
 Register = Annotated[
@@ -60,8 +62,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The cluster's dashboard, such as http://127.0.0.1:8265.",
-        show_default="$RAY_ADDRESS",
+        help="The cluster's dashboard, such as http://127.0.0.1:8265; by default $RAY_ADDRESS.",
     ),
 ]
 Code = Annotated[

@@ -95,19 +95,28 @@ def show(comparison: Comparison) -> None:
     """The comparison on stdout."""
     console = open_console(highlight=False)
     console.print(_headline(comparison))
-    console.print(_table(comparison))
-    console.print(_LEGEND, style="dim")
+    if comparison.truth[Kind.UNKNOWN] == sum(comparison.sources.values()):
+        console.print(_NOTHING_KNOWN)
+        return
+    sizes = SIZES if console.width >= _WIDE else SIZES[-1:]
+    console.print(_table(comparison, sizes))
+    full = " and ".join(map(str, sizes))
+    console.print(f"{_LEGEND}\ncompute of {full} full trials (median).", style="dim")
     for line in _lost(comparison):
         console.print(line, soft_wrap=True)
     if comparison.note is not None:
         console.print(f"\nBounds: {comparison.note}")
 
 
+_WIDE = 90  # columns that the table takes with every regret
+_NOTHING_KNOWN = (
+    "All were cut short: what would have become of them is unknown, and no policy can be\n"
+    "judged by them. Run a sweep with --no-prune, and replay that."
+)
 _LEGEND = (
-    "Columns: % of healthy, top and bad trials that are stopped (95 % interval);\n"
-    "% of the updates saved, net of measuring; share of the budget at which bad\n"
-    "trials are stopped (median); best objective less that without pruning, at the\n"
-    f"compute of {SIZES[0]} and {SIZES[1]} full trials (median)."
+    "Columns, in %: healthy, top and bad trials that are stopped (95 % interval);\n"
+    "updates saved, net of measuring; at which share of the budget bad trials are\n"
+    "stopped (median). Regret: best objective less that without pruning, at the"
 )
 
 
@@ -121,18 +130,18 @@ def _headline(comparison: Comparison) -> str:
     )
 
 
-def _table(comparison: Comparison) -> Table:
+def _table(comparison: Comparison, sizes: Sequence[int]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("policy", header_style="dim", no_wrap=True)
     heads = ("healthy\nlost", "top\nlost", "bad\ncaught", "saved\nof bad", "saved\nof all")
-    for head in (*heads, "at", *(f"regret\n{size}" for size in SIZES)):
+    for head in (*heads, "at", *(f"regret\n{size}" for size in sizes)):
         table.add_column(head, header_style="dim", justify="right", no_wrap=True)
     for evaluation, regrets in zip(comparison.evaluations, comparison.regrets, strict=True):
-        table.add_row(*_cells(evaluation, regrets))
+        table.add_row(*_cells(evaluation, regrets[-len(sizes) :], len(sizes)))
     return table
 
 
-def _cells(evaluation: Evaluation, regrets: Sequence[Regret]) -> list[str]:
+def _cells(evaluation: Evaluation, regrets: Sequence[Regret], sizes: int) -> list[str]:
     tallies, savings = evaluation.tallies, evaluation.savings
     return [
         evaluation.policy,
@@ -142,7 +151,7 @@ def _cells(evaluation: Evaluation, regrets: Sequence[Regret]) -> list[str]:
         _net(savings["bad_updates"]),
         _net(savings["all_updates"]),
         _percent(evaluation.median_stop),
-        *([_signed(regret.median) for regret in regrets] or ["–"] * len(SIZES)),
+        *([_signed(regret.median) for regret in regrets] or ["–"] * sizes),
     ]
 
 

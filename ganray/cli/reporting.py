@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ganray.cli.screen import tell
+from ganray.cli.screen import tell, working
 from ganray.errors import OutputError
 
 # what draws is imported by those that draw: a sweep is not to wait for it, nor to fail with it
@@ -20,15 +20,17 @@ def print_report(name: str, tracking_uri: str | None, folder: Path) -> None:
         SpecError: the sweep's file is not one that this version knows.
         OutputError: the folder cannot be made or written to.
     """
-    from ganray.report.files import write_report
-    from ganray.report.material import gather
+    with working(f"reading {name}"):
+        from ganray.report.files import write_report
+        from ganray.report.material import gather
 
-    material = gather(name, tracking_uri)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = write_report(material, folder)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
+        material = gather(name, tracking_uri)
+    with working(f"writing the report to {folder}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            paths = write_report(material, folder)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
     print(*paths, sep="\n")
     for finding in material.findings:
         if finding.unknown:
@@ -41,7 +43,8 @@ def record_report(name: str, uri: str, console: Console) -> None:
     The sweep is done and recorded: whatever goes wrong here is a line on stderr.
     """
     try:
-        _record_report(name, uri)
+        with working("writing the report", aloud=True):
+            _record_report(name, uri)
     except Exception as error:
         told = f"The report of the sweep is missing: {type(error).__name__}: {error}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)

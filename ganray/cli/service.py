@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ganray.cli.guide import CLUSTER, RESULTS, SWEEPS, command
 from ganray.cli.options import (
     Address,
     Code,
@@ -25,6 +26,7 @@ from ganray.cli.options import (
     settings_of_new,
     storage_parts,
 )
+from ganray.cli.screen import working
 
 service = typer.Typer()
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
@@ -46,7 +48,12 @@ ServiceAccount = Annotated[
 ]
 
 
-@service.command()
+@command(
+    service,
+    CLUSTER,
+    "ganray submit sweeps/ring.yaml --address http://127.0.0.1:8265",
+    "ganray submit sweeps/ring.yaml --code nets --dry-run",
+)
 def submit(
     file: SweepFile,
     address: Address = None,
@@ -68,7 +75,10 @@ def submit(
     insecure: Insecure = False,
     wait_pending: WaitPending = 300.0,
 ) -> None:
-    """Start a sweep on a cluster; prints its name. Again with the same file: how it stands."""
+    """Start a sweep on a cluster, and print its name.
+
+    Again with the same file, it tells how the sweep stands.
+    """
     if kuberay and (not dry_run or image is None or code is not None):
         raise typer.BadParameter(
             "prints what kubectl applies: add --dry-run and --image; code goes into the image",
@@ -93,46 +103,58 @@ def submit(
         print(send(spec, address, code, insecure=insecure, wait_pending=wait_pending))
 
 
-@service.command(name="list")
+@command(
+    service,
+    RESULTS,
+    "ganray list",
+    "ganray list --address http://127.0.0.1:8265 --json",
+    name="list",
+)
 def list_sweeps(
     address: Address = None, tracking_uri: TrackingUri = None, as_json: AsJson = False
 ) -> None:
-    """Show all sweeps of a cluster; without an address, of a tracking store."""
-    from ganray.cli.standing import print_sweeps
-    from ganray.client.address import given_address
+    """Show all sweeps of a cluster, or without an address of a store."""
+    with working("asking for sweeps"):
+        from ganray.cli.standing import find_sweeps, print_sweeps
 
-    if given_address(address) is not None and tracking_uri is None:
-        from ganray.cli.reaching import reach
-
-        found = reach(address).list()
-    else:
-        from ganray.client.recorded import recorded_sweeps
-
-        found = recorded_sweeps(tracking_uri)
+        found = find_sweeps(address, tracking_uri)
     if as_json:
         print(json.dumps([status.to_dict() for status in found], indent=2))
     else:
         print_sweeps(found)
 
 
-@service.command()
+@command(
+    service,
+    RESULTS,
+    "ganray status ring-8",
+    "ganray status ring-8 --json",
+)
 def status(
     name: SweepName,
     address: Address = None,
     tracking_uri: TrackingUri = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a sweep stands; without a cluster, as far as the tracking store knows."""
-    from ganray.cli.standing import find_status, print_status
+    """Show how a sweep stands.
 
-    found = find_status(name, address, tracking_uri)
+    Without a cluster, as far as the tracking store knows.
+    """
+    with working(f"asking for {name}"):
+        from ganray.cli.standing import find_status, print_status
+
+        found = find_status(name, address, tracking_uri)
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         print_status(found)
 
 
-@service.command()
+@command(
+    service,
+    CLUSTER,
+    "ganray logs ring-8 -f",
+)
 def logs(
     name: SweepName,
     address: Address = None,
@@ -148,23 +170,39 @@ def logs(
         sys.stdout.buffer.flush()
 
 
-@service.command()
+@command(
+    service,
+    SWEEPS,
+    "ganray stop ring-8",
+    "ganray stop ring-8 --address http://127.0.0.1:8265",
+)
 def stop(name: SweepName, address: Address = None, storage: Storage = None) -> None:
-    """Stop a sweep in order, with every trial recorded; without an address, one that runs here."""
+    """Stop a sweep in order, with every trial recorded.
+
+    Without an address, one that runs on this machine.
+    """
     from ganray.client.address import given_address
 
     if given_address(address) is not None:
-        from ganray.cli.reaching import reach
+        with working(f"stopping {name}"):
+            from ganray.cli.reaching import reach
 
-        found = reach(address).stop(name)
+            found = reach(address).stop(name)
         print(f"{name}: {found.state}")
     else:
-        from ganray.cli.local import stop_here
+        with working(f"stopping {name}"):
+            from ganray.cli.local import stop_here
 
-        print(f"{name}: {stop_here(name, storage_parts(storage))}")
+            state = stop_here(name, storage_parts(storage))
+        print(f"{name}: {state}")
 
 
-@service.command()
+@command(
+    service,
+    SWEEPS,
+    "ganray resume ring-8",
+    "ganray resume ring-8 --trials 40 --hours 12",
+)
 def resume(
     name: SweepName,
     address: Address = None,
@@ -178,7 +216,7 @@ def resume(
     insecure: Insecure = False,
     wait_pending: WaitPending = 300.0,
 ) -> None:
-    """Continue a sweep that was stopped or failed, or give it a larger budget.
+    """Continue a sweep that was stopped or failed, or enlarge it.
 
     Its study knows the rest, so no sweep file is needed. On a cluster, your own code must be given
     again; without an address the sweep runs here.
@@ -191,7 +229,8 @@ def resume(
     changes = [*(settings or []), *as_settings(given)]
     places = storage_parts(storage)
     if given_address(address) is None:
-        from ganray.cli.local import resume_here
+        with working("loading Ray, Optuna and PyTorch", aloud=True):
+            from ganray.cli.local import resume_here
 
         raise typer.Exit(resume_here(name, places, changes))
     from ganray.cli.reaching import reach

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
-from ganray.cli.board import show_js, show_number, show_settings, show_time
+from ganray.cli.board import show_js, show_modes, show_number, show_settings, show_time
 from ganray.cli.live import STATE_STYLES, STYLES
 from ganray.cli.reaching import reach
 from ganray.cli.screen import open_console, tell
 from ganray.client.address import given_address
-from ganray.client.recorded import recorded_status
+from ganray.client.recorded import recorded_status, recorded_sweeps
 from ganray.client.status import SweepStatus
 from ganray.errors import ClusterError, TokenError, UnknownSweepError
 from ganray.trial import Outcome
@@ -48,6 +48,18 @@ def find_status(name: str, address: str | None, tracking_uri: str | None) -> Swe
     return recorded_status(name, tracking_uri)
 
 
+def find_sweeps(address: str | None, tracking_uri: str | None) -> list[SweepStatus]:
+    """All sweeps of the cluster that was named, else of the tracking store.
+
+    Raises:
+        ClusterError, TokenError, AddressError: the cluster cannot be asked.
+        TrackingError: the store cannot be read.
+    """
+    if given_address(address) is not None and tracking_uri is None:
+        return reach(address).list()
+    return recorded_sweeps(tracking_uri)
+
+
 def print_status(status: SweepStatus) -> None:
     """One sweep as a person wants to see it."""
     console = open_console()
@@ -71,10 +83,16 @@ def print_sweeps(found: Sequence[SweepStatus]) -> None:
             status.name,
             Text(status.state, style=STATE_COLOURS[status.state]),
             _count(status.trials),
-            show_number(status.best["objective"] if status.best else None),
+            _best(status),
             _when(status.started),
         )
     open_console().print(table)
+
+
+def _best(status: SweepStatus) -> str:
+    if status.best is None or status.objective is None:
+        return "–"
+    return f"{status.objective['metric']} {show_number(status.best['objective'])}"
 
 
 def _headline(status: SweepStatus) -> Text:
@@ -152,7 +170,7 @@ def _running(status: SweepStatus) -> Table:
             str(trial["number"]),
             str(trial["update"]),
             Text(verdict.replace("_", " "), style=known.get(verdict, "")),
-            show_number(signals.get("modes"), 2),
+            show_modes(signals.get("modes")),
             show_js(signals.get("js")),
             show_number(signals.get(metric)),
             show_settings(trial["settings"]),

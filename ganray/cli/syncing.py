@@ -26,6 +26,8 @@ def _line(name: str, synced: Synced) -> str:
     brought = [trial for trial in synced.trials if trial.wanted]
     reports = sum(trial.reports for trial in brought)
     pictures = sum(trial.pictures for trial in brought)
+    if not brought:
+        return f"{name}: all {len(synced.trials)} trials stood in {synced.store} already"
     return (
         f"{name}: {len(brought)} of {len(synced.trials)} trials brought to {synced.store}, with "
         f"{reports} reports and {pictures} pictures; the others stood there already"

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
-from ganray.cli.board import show_js, show_number, show_settings, show_time
+from ganray.cli.board import show_js, show_modes, show_number, show_settings, show_time
 from ganray.cli.live import STYLES
-from ganray.cli.screen import open_console
+from ganray.cli.screen import open_console, working
 from ganray.errors import OutputError
 from ganray.exports import export
 from ganray.summary import (
@@ -23,18 +23,32 @@ from ganray.summary import (
     searched_columns,
     summarize,
 )
-from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit
+from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit, meanings
 from ganray.trial import Outcome
+
+_LEGEND = (
+    "at: share of its budget that a trial used. modes: how many its good samples cover evenly, "
+    "– if too few are good. JS/log 2: how surely D tells generated from real, 100% = always. "
+    "settings: all of them with --format csv."
+)
+_SAVED = (
+    "Saved, estimated: what stopped trials had left of their budgets.",
+    "Saved, at least: of that, what is saved even if as many stops were wrong as can be; less "
+    "the time of measuring.",
+)
 
 
 def print_summary(name: str, tracking_uri: str | None) -> None:
     """The sweep as tables on stdout: trials, best first; confirmed ones; what stopping saved."""
-    frame = summarize(name, tracking_uri)
+    with working(f"reading {name}"):
+        frame = summarize(name, tracking_uri)
+        confirmed = confirmation(name, tracking_uri)
     search, confirming = (frame[frame["phase"] == phase] for phase in ("search", "confirm"))
     console = open_console()
     console.print(_headline(name, search))
     if not search.empty:
         console.print(_table(search))
+        console.print(_LEGEND, style="dim", highlight=False)
     for line in _crashes(search):
         console.print(line, soft_wrap=True, highlight=False)
     best = best_trial(frame)
@@ -42,10 +56,13 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
         console.print(_best_line(best, frame), soft_wrap=True, highlight=False)
     if not confirming.empty:
         console.print(Text("\n") + _headline("Confirmed with fresh seeds", confirming))
-        console.print(_confirmation_table(confirmation(name, tracking_uri)))
+        console.print(_confirmation_table(confirmed))
     if (search["outcome"].isin(PRUNED) | search["audited"]).any():
         console.print()
-        console.print(_ledger_table(ledger(frame)))
+        entries = ledger(frame)
+        console.print(_ledger_table(entries))
+        for told in _ledger_legend(entries):
+            console.print(told, style="dim", highlight=False)
     if search["audited"].any():
         console.print("\n" + _audit_line(audit(frame)), soft_wrap=True, highlight=False)
 
@@ -58,7 +75,8 @@ def write_summary(name: str, tracking_uri: str | None, form: str, output: Path |
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise OutputError("parquet is no text; give --output FILE")
-    content = export(summarize(name, tracking_uri), form)
+    with working(f"reading {name}"):
+        content = export(summarize(name, tracking_uri), form)
     if output is None:
         sys.stdout.buffer.write(content)
     else:
@@ -102,7 +120,7 @@ def _table(frame: Frame) -> Table:
     columns = ("trial", "outcome", "at", frame.attrs["objective"], "modes", "JS/log 2")
     for column in columns:
         justify: Literal["left", "right"] = "left" if column == "outcome" else "right"
-        table.add_column(column, header_style="dim", justify=justify)
+        table.add_column(column, header_style="dim", justify=justify, no_wrap=True)
     table.add_column("settings", header_style="dim")
     ascending = frame.attrs["direction"] == "min"
     for row in rows(frame.sort_values("objective", ascending=ascending)):
@@ -112,9 +130,9 @@ def _table(frame: Frame) -> Table:
             Text(outcome or "running", style=STYLES[Outcome(outcome)] if outcome else ""),
             "" if stopped is None else f"{stopped:.0%}",
             show_number(row["objective"]),
-            show_number(row["modes"], 2),
+            show_modes(row["modes"]),
             show_js(row["js"]),
-            show_settings({name: row[name] for name in searched_columns(frame)}),
+            _settings(row, frame),
         )
     return table
 
@@ -123,7 +141,7 @@ def _confirmation_table(frame: Frame) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     objective = frame.attrs["objective"]
     for column in ("trial", "seeds", f"median {objective}", "worst", "best", "ended badly"):
-        table.add_column(column, header_style="dim", justify="right")
+        table.add_column(column, header_style="dim", justify="right", no_wrap=True)
     table.add_column("settings", header_style="dim")
     for row in rows(frame):
         table.add_row(
@@ -131,9 +149,15 @@ def _confirmation_table(frame: Frame) -> Table:
             str(row["seeds"]),
             *(show_number(row[name]) for name in ("median", "worst", "best")),
             f"{row['bad']:.0%}",
-            show_settings({name: row[name] for name in searched_columns(frame)}),
+            _settings(row, frame),
         )
     return table
+
+
+def _settings(row: dict[str, Any], frame: Frame) -> Text:
+    """A trial is one line: what does not fit into it is cut."""
+    values = {name: row[name] for name in searched_columns(frame)}
+    return Text(show_settings(values), no_wrap=True, overflow="ellipsis")
 
 
 def _ledger_table(entries: Frame) -> Table:
@@ -141,14 +165,20 @@ def _ledger_table(entries: Frame) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     on_gpus = bool(entries["used_gpu_hours"].any())
     unit, show = ("gpu_hours", _show_hours) if on_gpus else ("seconds", show_time)
-    kind = "GPU-hours" if on_gpus else "time"
-    for column in ("stopped by", "trials", f"{kind} used", "saved, estimated", "saved, at least"):
+    used = "GPU-hours used" if on_gpus else "time used (m:s)"
+    for column in ("stopped by", "trials", used, "saved, estimated", "saved, at least"):
         justify: Literal["left", "right"] = "left" if column == "stopped by" else "right"
         table.add_column(column, header_style="dim", justify=justify)
     for row in rows(entries):
         amounts = [show(row[f"{amount}_{unit}"]) for amount in AMOUNTS]
         table.add_row(row["rule"], str(row["trials"]), *amounts)
     return table
+
+
+def _ledger_legend(entries: Frame) -> list[str]:
+    """What the words of the ledger mean, of the rules those that stand in it."""
+    told = [f"{rule}: {meaning}" for rule, meaning in meanings(rows(entries)).items()]
+    return [f"Stopped by {'; '.join(told)}.", *_SAVED] if told else list(_SAVED)
 
 
 def _show_hours(hours: float) -> str:
@@ -164,7 +194,7 @@ def _audit_line(found: Audit) -> str:
 
 
 def _best_line(best: dict[str, Any], frame: Frame) -> str:
-    modes, covered = show_number(best["modes"]), show_number(best["modes_covered"])
+    modes, covered = show_modes(best["modes"], 3), show_number(best["modes_covered"])
     return (
         f"\nBest: trial {best['trial']}, {frame.attrs['objective']} "
         f"{show_number(best['objective'])}, {modes} effective modes, {covered} covered"

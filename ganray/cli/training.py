@@ -1,11 +1,12 @@
 """`ganray train`: one trial in this process, a line a report."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ganray.cli.board import show_js, show_number, show_settings
+from ganray.cli.board import show_js, show_modes, show_number, show_settings, show_share, show_time
 from ganray.data.registry import load_dataset
 from ganray.errors import OutputError
 from ganray.spec.models import SweepSpec
@@ -29,22 +30,33 @@ def train_one(spec: SweepSpec, trial: int | None, output: Path | None = None) ->
     """
     console = Console(stderr=True, highlight=False)
     spec, config = _what(spec, trial)
-    console.print(show_settings(_settings(spec, config)), style="dim")
+    console.print(
+        show_settings(_settings(spec, config)), style="dim", soft_wrap=not console.is_terminal
+    )
     dataset = load_dataset(spec.data.model_dump())
     check_fit(spec, dataset)
     session = Session(Workbench(spec, dataset), config)
+    started = time.monotonic()
     while True:
         signals = session.next_report()
-        modes, good = show_number(signals.modes), show_number(signals.high_quality, 2)
-        console.print(
-            f"update {signals.update:>7}  distance {show_number(signals.distance):>8}  "
-            f"modes {modes:>5}  good {good:>5}  JS {show_js(signals.js):>4} of log 2"
-        )
+        pace = (time.monotonic() - started) / signals.update
+        left = pace * max(0, spec.budget.updates - signals.update)
+        console.print(_line(signals, left), soft_wrap=True)
         if session.done or signals.nonfinite is not None:
             break
     if output is not None:
         _leave(session, output)
     return signals
+
+
+def _line(signals: Signals, left: float) -> str:
+    """What a report says, and for how many seconds the trial may go on."""
+    distance, modes = show_number(signals.distance), show_modes(signals.modes, 3)
+    return (
+        f"update {signals.update:>7}  distance {distance:>8}  modes {modes:>5}  "
+        f"good {show_share(signals.high_quality):>4}  JS {show_js(signals.js):>4} of log 2  "
+        f"{show_time(left)} left"
+    )
 
 
 def _leave(session: Session, output: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from ganray.cli.board import (
     Board,
     show_js,
+    show_modes,
     show_number,
     show_settings,
     show_time,
@@ -212,3 +213,8 @@ def test_js_is_shown_as_a_share_of_log_2(js: float | None, shown: str) -> None:
 
 def test_number_that_is_not_there_is_a_dash() -> None:
     assert [show_number(None), show_number(0.12345), show_number(7.96, 2)] == ["–", "0.123", "8"]
+
+
+@pytest.mark.parametrize(("modes", "shown"), [(None, "–"), (0.0, "–"), (1.0, "1"), (7.94, "7.9")])
+def test_modes_that_cannot_be_counted_are_a_dash(modes: float | None, shown: str) -> None:
+    assert show_modes(modes) == shown

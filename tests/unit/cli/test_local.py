@@ -1,5 +1,7 @@
 """Sweeps that run here: what the command does once they have ended."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,16 @@ import pytest
 from ganray.cli import local
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
+from ganray.tracking.reader import fetch_sweep
 from ganray.trial import Outcome
 from ganray.tuning.driver import SweepResult
+from ganray.tuning.places import Place
+from tests.conftest import Answer, small_spec
+from tests.driving import DIES, drive
+
+Program = Callable[..., Answer]
+
+CONFIRM = {"top": 1, "seeds": 1}
 
 
 @pytest.fixture
@@ -38,7 +48,97 @@ def test_a_store_that_lacks_the_sweep_is_told_and_no_error_of_the_user(
         return SweepResult(spec.name, {0: Outcome.COMPLETED}, cancelled)
 
     monkeypatch.setattr("ganray.tuning.driver.run_sweep", run_sweep)
+    monkeypatch.setattr(sys, "argv", ["ganray"])
     assert local.run_here(spec) == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert "No summary yet: " in told.err
+    assert told.err.endswith("\n  ganray sync ended\n")
+
+
+@pytest.fixture
+def ended(here: Path, store: str) -> SweepSpec:
+    """A sweep of four trials, all of which have ended, but for the record in MLflow."""
+    spec = small_spec(here, budget={"updates": 40, "reports": 2})
+    drive(spec, [])
+    return spec
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The settings that trials are driven with, for which it would take Ray."""
+    found: list[str] = []
+
+    def resume_sweep(place: Place, settings: list[str], recorders: list[Any]) -> SweepResult:
+        found.extend(settings)
+        for recorder in recorders:
+            recorder.close()
+        return SweepResult(place.name, {}, cancelled=False)
+
+    monkeypatch.setattr("ganray.tuning.driver.resume_sweep", resume_sweep)
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--trials", "4"], ["--hours", "3"]])
+def test_resuming_what_is_finished_completes_its_record_and_trains_nothing(
+    options: list[str], ended: SweepSpec, store: str, started: list[str], ganray: Program
+) -> None:
+    answer = ganray("resume", "small", "--storage", "results", *options)
+    assert answer.code == 0
+    assert answer.out.startswith(f"small: 4 of 4 trials brought to {store}")
+    assert "small: all 4 trials are finished, nothing is left to resume.\n" in answer.err
+    assert "\n  ganray resume small --storage results --trials 8\n" in answer.err
+    assert len(fetch_sweep("small", store).trials) == 4
+    assert started == []
+
+
+def test_confirmed_sweep_has_no_more_trials_to_be_given(
+    here: Path, store: str, started: list[str], ganray: Program
+) -> None:
+    drive(small_spec(here, budget={"updates": 40, "reports": 2}, confirm=CONFIRM), [])
+    answer = ganray("resume", "small", "--storage", "results")
+    assert answer.code == 0
+    assert "Its best are confirmed" in answer.err
+    assert "--trials" not in answer.err
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [(["--trials", "6"], "search.trials=6"), (["--set", "tracking.register=g"], None)],
+)
+def test_finished_sweep_that_gets_more_goes_on(
+    option: list[str], setting: str | None, ended: SweepSpec, started: list[str], ganray: Program
+) -> None:
+    ganray("resume", "small", "--storage", "results", *option)
+    assert started == [setting or option[1]]
+
+
+def test_sweep_with_a_trial_that_was_left_goes_on(
+    here: Path, store: str, started: list[str], ganray: Program
+) -> None:
+    spec = small_spec(here, budget={"updates": 40, "reports": 2})
+    drive(spec, [], lambda number, update: DIES if (number, update) == (3, 20) else None)
+    ganray("resume", "small", "--storage", "results", "--set", "budget.failures=9")
+    assert started == ["budget.failures=9"]
+
+
+def test_name_that_is_nearly_that_of_a_sweep_is_told_with_it(
+    ended: SweepSpec, ganray: Program
+) -> None:
+    answer = ganray("resume", "smal", "--storage", "results")
+    assert (answer.code, answer.out) == (2, "")
+    assert "; did you mean 'small'? say with --storage where it is" in answer.err
+
+
+def test_commands_to_go_on_with_are_lines_of_their_own(
+    recorded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ganray"])
+    monkeypatch.setenv("COLUMNS", "30")
+    local._tell_next("recorded", recorded)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "ganray" in line]
+    assert lines == [
+        f"  ganray {words} --tracking-uri {recorded}"
+        for words in ("ui", "report recorded", "summary recorded")
+    ]

@@ -81,6 +81,18 @@ def test_histories_cut_short_are_told_as_bounds(here: Path, ganray: Program) -> 
     assert "Bounds: 1 of 3 histories were cut short (1 by the pruner of their own sweep)" in text
 
 
+def test_no_policy_is_judged_by_histories_that_were_all_cut_short(
+    here: Path, ganray: Program
+) -> None:
+    cut = [past(number, [DEAD] * 4, outcome=Outcome.COLLAPSED) for number in range(2)]
+    save_histories(cut, here / "h.parquet")
+    answer = ganray("replay", "h.parquet", "--resamples", "1")
+    assert answer.code == 0
+    assert answer.out.startswith("ring-1 (2): 2 unknown; ")
+    assert answer.out.endswith("Run a sweep with --no-prune, and replay that.\n")
+    assert "median" not in answer.out
+
+
 def test_recorded_sweep_is_read_and_kept_in_a_file(
     recorded: str, here: Path, ganray: Program
 ) -> None:

@@ -148,15 +148,19 @@ def test_report_of_few_trials_says_what_cannot_be_told(
     assert (here / "out" / TABLE).read_text().count("\n") == 1
 
 
-def test_report_needs_a_folder(ganray: Program) -> None:
-    answer = ganray("report", "enough")
-    assert (answer.code, answer.out) == (2, "")
-    assert "--output" in answer.err
+def test_report_without_a_folder_has_one_of_the_name_of_the_sweep(
+    reported: str, here: Path, ganray: Program
+) -> None:
+    answer = ganray("report", "few", "--tracking-uri", reported)
+    assert answer.code == 0
+    assert answer.out.splitlines() == [f"few-report/{file}" for file in OF_FEW]
+    assert (here / "few-report" / PAGE).exists()
 
 
 def test_report_says_what_it_lacks(reported: str, here: Path, ganray: Program) -> None:
     answer = ganray("report", "nope", "--output", "out", "--tracking-uri", reported)
-    assert answer == (2, "", f"ganray: no sweep named 'nope' is recorded in {reported}\n")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"ganray: no sweep named 'nope' is recorded in {reported}; ")
     (here / "file").touch()
     answer = ganray("report", "few", "--output", "file", "--tracking-uri", reported)
     assert answer == (2, "", "ganray: file cannot be written: File exists\n")

@@ -159,7 +159,7 @@ def test_list_is_a_line_a_sweep(cluster: FakeCluster, ganray: Program) -> None:
     assert answer.code == 0
     header, line = answer.out.splitlines()
     assert header.split() == ["name", "state", "trials", "best", "started"]
-    assert line.split()[:4] == ["small", "running", "1/3", "0.5"]
+    assert line.split()[:5] == ["small", "running", "1/3", "distance", "0.5"]
     (found,) = json.loads(ganray("list", "--json").out)
     assert (found["name"], found["state"]) == ("small", "running")
 
@@ -304,7 +304,7 @@ def test_list_of_a_tracking_store(ganray: Program, recorded: str) -> None:
         ("recorded", "running"),
     ]
     lines = ganray("list", "--tracking-uri", recorded).out.splitlines()
-    assert lines[2].split()[:4] == ["recorded", "running", "4/?", "0.125"]
+    assert lines[2].split()[:5] == ["recorded", "running", "4/?", "distance", "0.125"]
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -45,6 +45,16 @@ def test_store_of_the_sweep_is_the_default(here: Path, spec: SweepSpec, ganray: 
     )
 
 
+def test_store_that_lacks_nothing_is_told_so(
+    spec: SweepSpec, store: str, here: Path, ganray: Program
+) -> None:
+    drive(spec, [])
+    where = ("--storage", here / "results", "--tracking-uri", store)
+    assert "4 of 4 trials brought" in ganray("sync", "small", *where).out
+    again = ganray("sync", "small", *where)
+    assert again == (0, f"small: all 4 trials stood in {store} already\n", "")
+
+
 def test_store_that_is_away_is_a_failure(spec: SweepSpec, here: Path, ganray: Program) -> None:
     drive(spec, [])
     where = ("--storage", here / "results", "--tracking-uri", "http://127.0.0.1:9")
