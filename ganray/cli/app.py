@@ -61,7 +61,7 @@ def validate(
     from ganray.spec.load import load_sweep
     from ganray.tuning.space import trial_count
 
-    spec = load_sweep(file, settings or [])
+    spec = load_sweep(file, settings or [], here=True)
     search, confirm = spec.search, spec.confirm
     again = f"; the best {confirm.top} again with {confirm.seeds} fresh seeds each"
     print(
@@ -89,7 +89,7 @@ def run(
     changes = settings_of_new(
         settings, name, trials, seed, no_prune, tracking_uri, register, storage
     )
-    spec = load_sweep(file, changes)
+    spec = load_sweep(file, changes, here=True)
     from ganray.cli.local import run_here
 
     raise typer.Exit(run_here(spec))
@@ -118,7 +118,7 @@ def train(
     if trial is not None and settings:
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
     given = {"name": name, **storage_settings(storage)}
-    spec = load_sweep(file, [*(settings or []), *as_settings(given)])
+    spec = load_sweep(file, [*(settings or []), *as_settings(given)], here=True)
     signals = train_one(spec, trial, output)
     if as_json:
         print(json.dumps(signals.to_dict()))
