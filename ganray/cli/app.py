@@ -27,6 +27,7 @@ from ganray.cli.options import (
     storage_parts,
     storage_settings,
 )
+from ganray.cli.screen import warn
 from ganray.cli.service import service
 from ganray.errors import GanrayError
 from ganray.secrets import RedactingFilter, redact
@@ -59,9 +60,11 @@ def validate(
     if file is None:
         raise typer.BadParameter("give a sweep file, or --schema", param_hint="SWEEP.yaml")
     from ganray.spec.load import load_sweep
+    from ganray.tuning.cautions import cautions
     from ganray.tuning.space import trial_count
 
     spec = load_sweep(file, settings or [], here=True)
+    warn(file, cautions(spec))
     search, confirm = spec.search, spec.confirm
     again = f"; the best {confirm.top} again with {confirm.seeds} fresh seeds each"
     print(
@@ -90,6 +93,9 @@ def run(
         settings, name, trials, seed, no_prune, tracking_uri, register, storage
     )
     spec = load_sweep(file, changes, here=True)
+    from ganray.tuning.cautions import cautions
+
+    warn(file, cautions(spec))
     from ganray.cli.local import run_here
 
     raise typer.Exit(run_here(spec))

@@ -1,6 +1,7 @@
 """The streams: results go to stdout, for people or into a pipe; notes go to stderr."""
 
 import sys
+from collections.abc import Iterable
 
 from rich.console import Console
 
@@ -10,6 +11,12 @@ PIPE_WIDTH = 120  # columns, where there is no terminal to ask
 def open_console(*, highlight: bool = True) -> Console:
     """A console on stdout, as wide as the terminal."""
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=highlight)
+
+
+def warn(file: object, texts: Iterable[object]) -> None:
+    """Tell what a sweep file may say, but hardly means."""
+    for text in texts:
+        tell(f"ganray: warning: {file}: {text}")
 
 
 def tell(text: str) -> None:
