@@ -28,7 +28,7 @@ from ganray.cli.options import (
     storage_parts,
     storage_settings,
 )
-from ganray.cli.screen import working
+from ganray.cli.screen import warn, working
 from ganray.cli.service import service
 from ganray.errors import GanrayError
 from ganray.secrets import RedactingFilter, redact
@@ -67,9 +67,11 @@ def validate(
     if file is None:
         raise typer.BadParameter("give a sweep file, or --schema", param_hint="SWEEP.yaml")
     from ganray.spec.load import load_sweep
+    from ganray.tuning.cautions import cautions
     from ganray.tuning.space import trial_count
 
-    spec = load_sweep(file, settings or [])
+    spec = load_sweep(file, settings or [], here=True)
+    warn(file, cautions(spec))
     search, confirm = spec.search, spec.confirm
     again = f"; the best {confirm.top} again with {confirm.seeds} fresh seeds each"
     print(
@@ -98,11 +100,13 @@ def run(
 ) -> None:
     """Run a sweep here, with a live table, then print its summary."""
     from ganray.spec.load import load_sweep
+    from ganray.tuning.cautions import cautions
 
     changes = settings_of_new(
         settings, name, trials, seed, no_prune, tracking_uri, register, storage
     )
-    spec = load_sweep(file, changes)
+    spec = load_sweep(file, changes, here=True)
+    warn(file, cautions(spec))
     with working("loading Ray, Optuna and PyTorch", aloud=True):
         from ganray.cli.local import run_here
 
@@ -141,7 +145,7 @@ def train(
     if trial is not None and settings:
         raise typer.BadParameter("--set changes what --trial repeats; give one of the two")
     given = {"name": name, **storage_settings(storage)}
-    spec = load_sweep(file, [*(settings or []), *as_settings(given)])
+    spec = load_sweep(file, [*(settings or []), *as_settings(given)], here=True)
     signals = train_one(spec, trial, output)
     if as_json:
         print(json.dumps(signals.to_dict()))

@@ -16,12 +16,18 @@ from ganray.spec.models import Storage, SweepSpec
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
+from ganray.trial import Outcome
 from ganray.tuning import driver
 from ganray.tuning.driver import SweepResult
 from ganray.tuning.finished import Finished, find_finished
 from ganray.tuning.places import Place
 from ganray.tuning.recorded import recorded_spec
 from ganray.tuning.stopping import stop_sweep
+
+UNPRUNED = (
+    "\nNo trial completed: all were stopped early. To see how they end, run the sweep again with "
+    "--no-prune and another --name; or give it a larger budget.updates"
+)
 
 
 def run_here(spec: SweepSpec) -> int:
@@ -87,6 +93,8 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
     if not _has_shown(spec.name, uri, console):
         return 1
+    if _were_all_stopped(result):
+        console.print(UNPRUNED, highlight=False, soft_wrap=True)
     record_report(spec.name, uri, console)
     _tell_next(spec.name, uri)
     return 1 if result.cancelled or result.reason is not None else 0
@@ -104,3 +112,9 @@ def _has_shown(name: str, uri: str, console: Console) -> bool:
         console.print(told, highlight=False, markup=False, soft_wrap=True)
         return False
     return True
+
+
+def _were_all_stopped(result: SweepResult) -> bool:
+    """Whether rules stopped all trials, or all but those with nothing finite left to train."""
+    outcomes = set(result.outcomes.values())
+    return all(outcome.is_pruned for outcome in outcomes) and not outcomes <= {Outcome.DIVERGED}

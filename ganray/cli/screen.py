@@ -1,7 +1,7 @@
 """The streams: results go to stdout, for people or into a pipe; notes go to stderr."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,12 @@ def open_console(*, highlight: bool = True) -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=highlight)
+
+
+def warn(file: object, texts: Iterable[object]) -> None:
+    """Tell what a sweep file may say, but hardly means."""
+    for text in texts:
+        tell(f"ganray: warning: {file}: {text}")
 
 
 def tell(text: str) -> None:

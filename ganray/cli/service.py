@@ -84,7 +84,7 @@ def submit(
             "prints what kubectl applies: add --dry-run and --image; code goes into the image",
             param_hint="--kuberay",
         )
-    from ganray.cli.submitting import manifest_text, request_text, send
+    from ganray.cli.submitting import manifest_text, request_text, send, warn_of
     from ganray.client.kuberay import Pods
     from ganray.client.request import refuse_secrets
     from ganray.spec.load import load_sweep
@@ -100,6 +100,7 @@ def submit(
     elif dry_run:
         print(request_text(spec, address, code))
     else:
+        warn_of(file, spec, code)
         print(send(spec, address, code, insecure=insecure, wait_pending=wait_pending))
 
 

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import packages_distributions
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from ganray.errors import SpecError
@@ -13,6 +15,7 @@ from ganray.secrets import has_secret, redact
 from ganray.spec.job import REQUEST_FILE, JobFile
 from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
+from ganray.spec.networks import CustomNetworks
 
 ENTRYPOINT: Final = "python -m ganray.tuning.job"  # the only command that a cluster is ever sent
 SWEEP_FILE: Final = "ganray-sweep.yaml"  # for people; the job reads the request alone
@@ -95,6 +98,7 @@ def start_request(
     *,
     attempt: int = 1,
     versions: Mapping[str, str | None],
+    in_image: bool = False,
 ) -> JobRequest:
     """The request that starts a sweep.
 
@@ -103,12 +107,13 @@ def start_request(
         code: the user's own files, by path.
         attempt: 1, unless an earlier one ended before the sweep began.
         versions: of the client.
+        in_image: whether the user's own code is in the image of every node, so that none is sent.
 
     Raises:
-        SpecError: the sweep cannot go to a cluster: a URL holds a secret, or a place would be
-            in the job's own folder, which Ray deletes.
+        SpecError: the sweep cannot go to a cluster: a URL holds a secret, a place would be in the
+            job's own folder, which Ray deletes, or data or code that it names are not sent.
     """
-    problems = submission_problems(spec)
+    problems = submission_problems(spec, code or {}, in_image=in_image)
     if problems:
         raise SpecError(problems)
     sweep = json.loads(spec.to_json())
@@ -154,11 +159,45 @@ def refuse_secrets(texts: Sequence[str]) -> None:
         raise SpecError(problems)
 
 
-def submission_problems(spec: SweepSpec) -> list[str]:
-    """Why a sweep that is fine here cannot go to a cluster."""
+def submission_problems(
+    spec: SweepSpec, code: Collection[str] = (), *, in_image: bool = False
+) -> list[str]:
+    """Why a sweep that is fine here cannot go to a cluster.
+
+    Args:
+        spec: the sweep.
+        code: the files that go with it, by their paths in its working folder.
+        in_image: as in `start_request`.
+    """
     texts = _flat(json.loads(spec.to_json()))
     found = [_secret(where, text) for where, text in texts.items() if has_secret(text)]
-    return found or _place_problems(texts)
+    return found or [
+        *_place_problems(texts),
+        *_data_problems(spec, code),
+        *([] if in_image else _modules_left_here(spec, code)),
+    ]
+
+
+def submission_cautions(spec: SweepSpec, code: Collection[str] = ()) -> list[str]:
+    """What may be right on a cluster, if that has what is not sent; each with what to do.
+
+    Args:
+        spec: the sweep.
+        code: as in `submission_problems`.
+    """
+    found = [
+        f"{where}: {name} is none of the code that goes with the sweep: it must be installed on "
+        "every node of the cluster; else give its folder by --code"
+        for where, name in _modules(spec).items()
+        if not _has_module(code, name)
+    ]
+    if spec.tracking.uri is None:
+        found.append(
+            "tracking.uri: is not given, and yours is not sent: the cluster's own "
+            "MLFLOW_TRACKING_URI is taken, and the job ends at once where there is none; else "
+            "give --tracking-uri, such as http://localhost:5000"
+        )
+    return found
 
 
 def _request(
@@ -222,6 +261,46 @@ def _place_problems(texts: Mapping[str, str]) -> list[str]:
         for where in ("storage.study", "storage.results", "tracking.uri")
         if where in texts and not _is_lasting(texts[where])
     ]
+
+
+def _data_problems(spec: SweepSpec, code: Collection[str]) -> list[str]:
+    return [
+        f"data.{key}: {place!r} is relative, and a job's own folder has only the files that --code "
+        "sends; give a path that starts with / or ~ and is on every node"
+        for key, place in spec.data.files.items()
+        if "://" not in place
+        and not place.startswith(("/", "~"))
+        and not any(PurePosixPath(file).is_relative_to(PurePosixPath(place)) for file in code)
+    ]
+
+
+def _modules(spec: SweepSpec) -> dict[str, str]:
+    """The user's own code that a sweep names, `package.module:Name`, by where it does."""
+    named = {"measure.features": spec.measure.features}
+    if isinstance(spec.networks, CustomNetworks):
+        named["networks.generator"] = spec.networks.generator
+        named["networks.discriminator"] = spec.networks.discriminator
+    return {where: name for where, name in named.items() if name is not None and ":" in name}
+
+
+def _modules_left_here(spec: SweepSpec, code: Collection[str]) -> list[str]:
+    """Modules of the folder here that are neither sent nor part of anything installed."""
+    return [
+        f"{where}: {name} is in the folder here, which does not go to the cluster by itself; add "
+        "--code FOLDER, the one that it is imported from, such as --code ."
+        for where, name in _modules(spec).items()
+        if not _has_module(code, name) and _is_only_here(name.partition(":")[0].partition(".")[0])
+    ]
+
+
+def _is_only_here(package: str) -> bool:
+    is_here = Path(package).is_dir() or Path(f"{package}.py").is_file()
+    return is_here and package not in packages_distributions()
+
+
+def _has_module(code: Collection[str], name: str) -> bool:
+    path = name.partition(":")[0].replace(".", "/")
+    return f"{path}.py" in code or f"{path}/__init__.py" in code
 
 
 def _is_lasting(place: str) -> bool:

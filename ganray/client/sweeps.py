@@ -126,14 +126,29 @@ class SweepClient:
             request = self.request(spec, code, attempt=jobs[0].attempt + 1)
         return self._send(request, spec.name, wait_pending)
 
-    def request(self, spec: SweepSpec, code: Path | None = None, *, attempt: int = 1) -> JobRequest:
+    def request(
+        self,
+        spec: SweepSpec,
+        code: Path | None = None,
+        *,
+        attempt: int = 1,
+        in_image: bool = False,
+    ) -> JobRequest:
         """What `submit` sends; asks nothing of the cluster.
+
+        Args:
+            spec: the sweep.
+            code: as in `submit`.
+            attempt: at this sweep.
+            in_image: whether the user's own modules are in the image of every node.
 
         Raises:
             SpecError: as in `submit`.
         """
         files = read_code(code) if code is not None else None
-        return start_request(spec, files, attempt=attempt, versions=describe_versions())
+        return start_request(
+            spec, files, attempt=attempt, versions=describe_versions(), in_image=in_image
+        )
 
     def resume(
         self,

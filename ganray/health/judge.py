@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ganray.health.endings import BAD_DISTANCE
-from ganray.health.rules import HealthRules
+from ganray.health.recovery import LATELY
+from ganray.health.rules import FEWEST_REPORTS, HealthRules
 from ganray.trial import LOG_2, NOT_FINITE, Signals, State, Verdict
 
 
@@ -13,7 +14,8 @@ def judge(history: Sequence[Signals], rules: HealthRules) -> Verdict:
 
     A trial is dead when something is not finite, or when its chance to end healthy, as estimated
     from its history, has been hopeless for some time. It is suspect from the report at which that
-    chance becomes doubtful to the one at which it can be trusted again.
+    chance becomes doubtful to the one at which it can be trusted again. It is no worse than suspect
+    while its reports are too few to judge it by, or its distance clearly falls.
 
     Args:
         history: all reports of the trial, oldest first.
@@ -69,7 +71,7 @@ def _by_recovery(history: Sequence[Signals], rules: HealthRules) -> Verdict:
     state, rule = _cause(history, rules)
     reason = f"{_told(history[-1], rule)}, in doubt for {_reports(len(doubted))}"
     hopeless = _spell(odds, rules.hopeless, rules.hopeless)
-    if not hopeless or not _is_long(history, hopeless[-1], rules):
+    if not hopeless or not _is_long(history, hopeless[-1], rules) or _is_open(history, rules):
         return Verdict(State.SUSPECT, reason, rule, _thresholds(rule, rules), recovery)
     reason += f", not recovering (chance {_percent(recovery)}); {_numbers(history[-1], rule)}"
     return Verdict(state, reason, rule, _thresholds(rule, rules), recovery)
@@ -93,6 +95,23 @@ def _spell(odds: dict[int, float], enter: float, leave: float) -> list[int]:
 def _is_long(history: Sequence[Signals], first: int, rules: HealthRules) -> bool:
     since = history[first - 1].update
     return history[-1].update - since >= rules.patience * rules.budget
+
+
+def _is_open(history: Sequence[Signals], rules: HealthRules) -> bool:
+    """Whether the end of a trial that looks hopeless cannot be told yet."""
+    too_seldom = len(history) * rules.budget < FEWEST_REPORTS * history[-1].update
+    return too_seldom or _clearly_falls(history, rules)
+
+
+def _clearly_falls(history: Sequence[Signals], rules: HealthRules) -> bool:
+    """Whether every distance of the last window is well below every one of the window before."""
+    window = LATELY * rules.budget
+    last, before = history[-1].update - window, history[-1].update - 2.0 * window
+    now = [s.distance for s in history if s.update > last]
+    then = [s.distance for s in history if before < s.update <= last]
+    farthest = max(math.inf if distance is None else distance for distance in now)
+    nearest = min((-math.inf if distance is None else distance for distance in then), default=0.0)
+    return farthest <= (1.0 - rules.falls) * nearest
 
 
 def _cause(history: Sequence[Signals], rules: HealthRules) -> tuple[State, str]:

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Self
 
-from ganray.health.recovery import RecoveryModel, fitted
+from ganray.health.recovery import LATELY, RecoveryModel, fitted
 
 DEFAULT_RISK = 0.02
 WARM_UP, PATIENCE = 0.1, 0.05
+# of a full trial: with fewer, a window of the estimate would be without a report of its own
+FEWEST_REPORTS = round(1.0 / LATELY)
 DOUBTED, TRUSTED = 0.2, 0.4  # share of the healthy trials that ever look as bad
 
 
@@ -29,6 +31,9 @@ class HealthRules:
     trusted: float = field(default_factory=lambda: fitted().hopeless(TRUSTED))  # leave it
     warm_up: float = WARM_UP  # before it only what is not finite counts
     patience: float = PATIENCE  # how long a trial must look hopeless without a break
+    falls: float = (
+        0.2  # share of the distance that is lost, window to window, where it clearly falls
+    )
     few_modes: float = 0.6  # effective modes / those of real data
     counted_quality: float = 0.3  # share of good samples from which modes say something
     narrow: float = 0.15  # diversity at which samples are one point, whatever their quality
@@ -38,7 +43,7 @@ class HealthRules:
     def __post_init__(self) -> None:
         if self.budget < 1:
             raise ValueError(f"budget must be at least 1 update; got {self.budget}")
-        for name in ("warm_up", "patience", "few_modes", "counted_quality"):
+        for name in ("warm_up", "patience", "falls", "few_modes", "counted_quality"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be within 0 and 1; got {getattr(self, name)}")
         for name in ("narrow", "frozen", "exploded"):

@@ -1,33 +1,51 @@
 """Rules that concern several parts of a sweep at once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ganray.spec import combinations
-from ganray.spec.data import Data
+from ganray.spec.data import Data, UnknownData
+from ganray.spec.names import METRIC_SIGNALS
 from ganray.spec.networks import Nets
 from ganray.spec.parameters import Trainer
-from ganray.spec.problems import Problem
+from ganray.spec.problems import Problem, shown
 from ganray.spec.space import Choices, Range
 
 Parts = Mapping[str, Any]
+Broken = Mapping[str, str]  # trial parameters that are wrong, and where they stood
+_NONE: Broken = {}
 
 
-def problems(parts: Parts) -> list[Problem]:
+def problems(parts: Parts, broken: Broken = _NONE) -> list[Problem]:
     """Every way in which valid parts contradict one another.
 
     Args:
         parts: the valid parts of a sweep by name; a check whose parts are not all there is left
             out.
+        broken: trial parameters that are wrong by themselves, and of what they were left out,
+            `trainer` or `search.space`: no check takes their defaults for what was meant.
     """
+    known = {**_UNKNOWN, **parts, "broken": broken}
     return [
         problem
         for needed, check in _CHECKS
-        if all(name in parts for name in needed)
-        for problem in check(*(parts[name] for name in needed))
+        if all(name in known for name in needed)
+        for problem in check(*(known[name] for name in needed))
     ]
+
+
+def missing_files(data: Data) -> Iterator[Problem]:
+    """What a data set is to be read from, but is not on this machine."""
+    for key, place in data.files.items():
+        if not Path(place).expanduser().exists():
+            yield Problem(
+                f"data.{key}",
+                f"no such file or folder here: {shown(place)}, looked for at "
+                f"{Path(place).expanduser().absolute()}",
+            )
 
 
 def order(entries: Mapping[str, Choices | Range]) -> list[str]:
@@ -58,8 +76,8 @@ def _circle(left: Mapping[str, Choices | Range]) -> set[str]:
         names &= needed
 
 
-def _space(search: Any) -> Iterator[Problem]:
-    if not search.space.entries:
+def _space(search: Any, broken: Broken) -> Iterator[Problem]:
+    if not search.space.entries and "search.space" not in broken.values():
         yield Problem("search.space", "is empty; give at least one parameter to search")
     if search.sampler == "grid":
         for name, entry in search.space.entries.items():
@@ -70,27 +88,30 @@ def _space(search: Any) -> Iterator[Problem]:
                 )
 
 
-def _conditions(search: Any, trainer: Trainer) -> Iterator[Problem]:
+def _conditions(search: Any, trainer: Trainer, broken: Broken) -> Iterator[Problem]:
     entries = search.space.entries
     for name, entry in entries.items():
         for parent, values in (entry.when or {}).items():
-            where = f"search.space.{name}.when.{parent}"
-            if parent in entries:
-                for value in values:
-                    if not entries[parent].admits(value):
-                        yield Problem(where, f"{value!r} is not among the values of {parent}")
-            elif parent not in trainer.model_fields_set:
-                yield Problem(
-                    where, f"depends on {parent!r}, which is neither searched nor set under trainer"
-                )
-            else:
-                for value in values:
-                    if not _is_valid(parent, value):
-                        yield Problem(where, f"{value!r} is not among the values of {parent}")
+            if parent not in broken:
+                where = f"search.space.{name}.when.{parent}"
+                yield from (Problem(where, t) for t in _idle(parent, values, entries, trainer))
     try:
         order(entries)
     except ValueError as circle:
         yield Problem("search.space", f"the conditions of {circle} go round in a circle")
+
+
+def _idle(
+    parent: str, values: Sequence[Any], entries: Mapping[str, Choices | Range], trainer: Trainer
+) -> Iterator[str]:
+    """Why a condition on the values of another parameter can never hold."""
+    if parent not in entries and parent not in trainer.model_fields_set:
+        yield f"depends on {parent!r}, which is neither searched nor set under trainer"
+        return
+    for value in values:
+        is_known = entries[parent].admits(value) if parent in entries else _is_valid(parent, value)
+        if not is_known:
+            yield f"{value!r} is not among the values of {parent}"
 
 
 def _is_valid(parameter: str, value: Any) -> bool:
@@ -118,8 +139,38 @@ def _first(search: Any) -> Iterator[Problem]:
                     )
 
 
-def _batch(data: Any, trainer: Trainer, search: Any) -> Iterator[Problem]:
+def _twice(search: Any, trainer: Trainer) -> Iterator[Problem]:
+    """A fixed value beside a searched one; it has a meaning where the other has a condition."""
+    for name, value in trainer.given.items():
+        entry = search.space.entries.get(name)
+        if entry is not None and entry.when is None and not _is_only(value, entry):
+            yield Problem(
+                f"trainer.{name}",
+                f"{shown(value)} is never used: search.space.{name} searches it; keep one of the "
+                "two",
+            )
+
+
+def _is_only(value: Any, entry: Choices | Range) -> bool:
+    """Whether a searched parameter has no other value: `--set` leaves such a one."""
+    return isinstance(entry, Choices) and list(entry.choices) == [value]
+
+
+def _objective(objective: Any, measure: Any) -> Iterator[Problem]:
+    for metric, signals in METRIC_SIGNALS.items():
+        if objective.metric in signals and metric not in measure.metrics:
+            wanted = [*measure.metrics, metric]
+            yield Problem(
+                "objective.metric",
+                f"{objective.metric} is not measured; add {metric} to measure.metrics, as in "
+                f"metrics: [{', '.join(wanted)}]",
+            )
+
+
+def _batch(data: Any, trainer: Trainer, search: Any, broken: Broken) -> Iterator[Problem]:
     """A batch is drawn from the training samples, so it cannot be larger than they are many."""
+    if "batch_size" in broken:
+        return
     size = data.samples
     entry = search.space.entries.get("batch_size")
     largest = entry.largest if entry is not None else trainer.batch_size
@@ -134,8 +185,11 @@ def _networks(networks: Nets, data: Data) -> Iterator[Problem]:
         yield Problem("networks.name", f"{networks.name} {reason}")
 
 
-def _simultaneous(budget: Any, search: Any, trainer: Trainer) -> Iterator[Problem]:
-    pairs = combinations.admitted(("simultaneous",), search.space.entries, trainer)
+def _simultaneous(budget: Any, search: Any, trainer: Trainer, broken: Broken) -> Iterator[Problem]:
+    entries = search.space.entries
+    if combinations.rests_on(("simultaneous",), entries, broken):
+        return
+    pairs = combinations.admitted(("simultaneous",), entries, trainer)
     if any(values["simultaneous"] for values in pairs) and budget.updates % (2 * budget.reports):
         yield Problem(
             "budget.updates",
@@ -144,13 +198,15 @@ def _simultaneous(budget: Any, search: Any, trainer: Trainer) -> Iterator[Proble
         )
 
 
-def _combinations(data: Data, networks: Nets, search: Any, trainer: Trainer) -> Iterator[Problem]:
+def _combinations(
+    data: Data, networks: Nets, search: Any, trainer: Trainer, broken: Broken
+) -> Iterator[Problem]:
     try:
         order(search.space.entries)
     except ValueError:  # told by `_conditions`
         return
     context = combinations.Context(data, networks)
-    yield from combinations.problems(search.space.entries, trainer, context)
+    yield from combinations.problems(search.space.entries, trainer, context, broken)
 
 
 def _confirm(confirm: Any) -> Iterator[Problem]:
@@ -164,13 +220,16 @@ def _confirm(confirm: Any) -> Iterator[Problem]:
             )
 
 
+_UNKNOWN: Parts = {"data": UnknownData(), "networks": Nets(name="unknown")}
 _CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (
-    (("search", "trainer"), _conditions),
-    (("search",), _space),
+    (("search", "trainer", "broken"), _conditions),
+    (("search", "trainer"), _twice),
+    (("search", "broken"), _space),
     (("search",), _first),
     (("networks", "data"), _networks),
-    (("data", "networks", "search", "trainer"), _combinations),
-    (("budget", "search", "trainer"), _simultaneous),
-    (("data", "trainer", "search"), _batch),
+    (("data", "networks", "search", "trainer", "broken"), _combinations),
+    (("budget", "search", "trainer", "broken"), _simultaneous),
+    (("data", "trainer", "search", "broken"), _batch),
+    (("objective", "measure"), _objective),
     (("confirm",), _confirm),
 )

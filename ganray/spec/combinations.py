@@ -6,7 +6,7 @@ train.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,6 +78,13 @@ RULES: Sequence[Rule] = (
         ),
         "grows without bound unless something keeps D Lipschitz; give weight_clip, spectral_norm "
         "or a penalty such as wgan_gp, for these trials by when: {loss: [wgan]}",
+    ),
+    Rule(
+        ("weight_clip", "penalty", "model"),
+        lambda v, _: _is_gan(v) and v["weight_clip"] is not None and v["penalty"] == "wgan_gp",
+        "clips D's weights, and wgan_gp is the penalty in place of that, which clipped weights "
+        "cannot follow (Gulrajani et al. 2017, section 3); use one of the two, searched by "
+        "when: {penalty: [none]}",
     ),
     Rule(
         ("alpha", "loss", "model"),
@@ -202,20 +209,27 @@ DEPENDENTS: Sequence[Dependent] = (
 )
 
 
-def problems(entries: Entries, trainer: Trainer, context: Context) -> Iterator[Problem]:
+def problems(
+    entries: Entries, trainer: Trainer, context: Context, broken: Collection[str] = ()
+) -> Iterator[Problem]:
     """Every rule that some admitted combination breaks, and every setting that can have no effect.
 
     Args:
         entries: the searched parameters.
         trainer: the fixed ones.
         context: the data and networks of the sweep.
+        broken: parameters whose values are not known, so that no rule about them is held.
     """
     for rule in RULES:
+        if rests_on(rule.parameters, entries, broken):
+            continue
         for values in admitted(rule.parameters, entries, trainer):
             if rule.holds(values, context):
                 yield Problem(_where(rule.parameters[0], entries), _told(rule, values))
                 break
     for dependent in DEPENDENTS:
+        if rests_on(dependent.parents, entries, broken):
+            continue
         if not any(map(dependent.matters, admitted(dependent.parents, entries, trainer))):
             asked = " or ".join(dependent.parents)
             for name in filter(lambda name: _is_meant(name, entries, trainer), dependent.names):
@@ -227,6 +241,11 @@ def _is_meant(name: str, entries: Entries, trainer: Trainer) -> bool:
     if name in entries:
         return entries[name].when is None
     return name in trainer.model_fields_set
+
+
+def rests_on(names: Sequence[str], entries: Entries, broken: Collection[str]) -> bool:
+    """Whether the values of some parameters depend on one of the broken ones."""
+    return any(name in broken for name in _with_parents(names, entries))
 
 
 def admitted(names: Sequence[str], entries: Entries, trainer: Trainer) -> Iterator[dict[str, Any]]:

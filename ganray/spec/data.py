@@ -34,6 +34,11 @@ class Data(Part):
         return None
 
     @property
+    def files(self) -> dict[str, str]:
+        """The files and folders that it is read from, by the key that names them."""
+        return {}
+
+    @property
     def has_labels(self) -> bool | None:
         """Whether each sample has a class."""
         return False
@@ -171,8 +176,17 @@ class GridData(PlanarData):
         return self
 
 
+def _given(**places: str | None) -> dict[str, str]:
+    return {key: place for key, place in places.items() if place is not None}
+
+
 class Images(Data):
     """Images, every one with its class."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Those of `path`, which only some of them have."""
+        return _given(path=getattr(self, "path", None))
 
     @property
     def has_labels(self) -> bool | None:
@@ -298,8 +312,24 @@ class VectorsData(Data):
     """Samples to hold out; null: 5,000 or a tenth, whichever is fewer."""
 
     @property
+    def files(self) -> dict[str, str]:
+        """The samples, and what is beside them."""
+        return _given(path=self.path, labels=self.labels, conditions=self.conditions)
+
+    @property
     def has_labels(self) -> bool | None:
         """Known when they are loaded: an .npz may hold them."""
+        return None
+
+
+class UnknownData(Data):
+    """A data set of which the file says something wrong, so that nothing is known."""
+
+    name: str = "unknown"
+
+    @property
+    def has_labels(self) -> bool | None:
+        """Nobody knows."""
         return None
 
 

@@ -1,5 +1,7 @@
 """A sweep file → `SweepSpec`, or every problem in it at once."""
 
+import contextlib
+import copy
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +18,8 @@ from ganray.errors import SpecError
 from ganray.spec import checks
 from ganray.spec.models import Prune, SweepSpec
 from ganray.spec.overrides import apply_overrides
-from ganray.spec.problems import from_pydantic, shown, unknown
+from ganray.spec.parameters import Trainer
+from ganray.spec.problems import Problem, follow, from_pydantic, nearest, path_of, shown, unknown
 from ganray.spec.yaml import LARGEST, RefusedYamlError, read_yaml
 
 
@@ -31,13 +34,14 @@ _SWEEP = _Kind("name, data, search", "a sweep needs at least name, data and sear
 _POLICY = _Kind("risk, then", "a policy is a `prune` section, such as {risk: 0.02, then: none}")
 
 
-def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+def load_sweep(path: str | Path, overrides: Sequence[str] = (), *, here: bool = False) -> SweepSpec:
     """Read and check a sweep file.
 
     Args:
         path: the YAML file.
         overrides: `key=value` texts; a key is a path such as `budget.updates`, or the name of a
             trial parameter, which is then fixed instead of searched.
+        here: whether it is for this machine, which must have the files that it names.
 
     Raises:
         SpecError: with every problem found, each with the file's name, the path in it, what was
@@ -45,8 +49,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     try:
         raw = _read(Path(path))
-        apply_overrides(raw, overrides)
-        return parse_sweep(raw)
+        return parse_sweep(raw, overrides, here=here)
     except SpecError as error:
         raise SpecError([f"{path}: {problem}" for problem in error.problems]) from None
 
@@ -67,18 +70,33 @@ def load_prune(path: str | Path) -> Prune | None:
         raise SpecError([f"{path}: {problem}" for problem in error.problems]) from None
 
 
-def parse_sweep(raw: dict[str, Any]) -> SweepSpec:
+def parse_sweep(
+    raw: dict[str, Any], overrides: Sequence[str] = (), *, here: bool = False
+) -> SweepSpec:
     """Check a sweep that is already a mapping.
+
+    Args:
+        raw: the mapping; the overrides are laid over it in place.
+        overrides: as in `load_sweep`.
+        here: as in `load_sweep`.
 
     Raises:
         SpecError: with every problem found.
     """
+    problems = apply_overrides(raw, overrides)
+    found: list[Problem] = []
     try:
-        return SweepSpec.model_validate(raw)
+        spec = SweepSpec.model_validate(raw)
+        parts = dict(spec)
     except ValidationError as error:
         details = [e for e in error.errors() if e["type"] != "parts"]
-        problems = from_pydantic(details, raw, SweepSpec) + checks.problems(_valid_parts(raw))
-    raise SpecError([str(problem) for problem in problems])
+        parts, broken = _salvage(raw)
+        found = from_pydantic(details, raw, SweepSpec) + checks.problems(parts, broken)
+    if here and "data" in parts:
+        found += checks.missing_files(parts["data"])
+    if problems or found:
+        raise SpecError([*problems, *map(str, found)])
+    return spec
 
 
 def dump_sweep(spec: SweepSpec) -> str:
@@ -90,21 +108,63 @@ def dump_sweep(spec: SweepSpec) -> str:
     return out.getvalue()
 
 
-def _valid_parts(raw: dict[str, Any]) -> dict[str, Any]:
-    """The parts that are valid by themselves: one bad part must not hide another's faults."""
-    parts: dict[str, Any] = {}
+class _Salvaged(NamedTuple):
+    """What is valid of a sweep that is not: one fault must not hide another."""
+
+    parts: dict[str, Any]  # by name
+    broken: dict[str, str]  # trial parameters that were left out, and of what
+
+
+def _salvage(raw: dict[str, Any]) -> _Salvaged:
+    found = _Salvaged({}, {})
     for name, info in SweepSpec.model_fields.items():
         if name not in raw:
             if not info.is_required():
-                parts[name] = info.get_default(call_default_factory=True)
+                found.parts[name] = info.get_default(call_default_factory=True)
             continue
+        # the field's own annotation, so that unions are told apart as in the whole
+        kind: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation())
         try:
-            # the field's own annotation, so that unions are told apart as in the whole
-            kind = TypeAdapter(info.rebuild_annotation())
-            parts[name] = kind.validate_python(raw[name])
-        except ValidationError:
-            continue
-    return parts
+            found.parts[name] = kind.validate_python(raw[name])
+        except ValidationError as error:
+            if name in _PARAMETERS:
+                rest = _without(raw[name], error, name, found.broken)
+                with contextlib.suppress(ValidationError):
+                    found.parts[name] = kind.validate_python(rest)
+    return found
+
+
+_PARAMETERS = {"trainer": "trainer", "search": "search.space"}  # part: where it has parameters
+
+
+def _without(part: Any, error: ValidationError, name: str, broken: dict[str, str]) -> Any:
+    """A part without its keys that are wrong.
+
+    Args:
+        part: as the file has it.
+        error: what is wrong with it.
+        name: of the part.
+        broken: is told the trial parameters that are left out, and of what.
+    """
+    rest = copy.deepcopy(part)
+    for detail in error.errors():
+        way = _to_key(follow(detail["loc"], part))
+        key, node = (way.pop() if way else None), rest
+        for step in way:
+            node = node[step]
+        if isinstance(node, dict) and key in node:
+            del node[key]
+            is_unknown = detail["type"] == "extra_forbidden"
+            meant = nearest(key, Trainer.model_fields) if is_unknown else key
+            if path_of([name, *way]) == _PARAMETERS[name] and meant in Trainer.model_fields:
+                broken[str(meant)] = _PARAMETERS[name]
+    return rest
+
+
+def _to_key(steps: list[int | str]) -> list[int | str]:
+    """The steps to the key of a part, a searched parameter or a parameter of a first point."""
+    depth = {"space": 2, "first": 3}.get(str(steps[0]), 1) if steps else 0
+    return steps[:depth]
 
 
 def _parse_prune(raw: dict[str, Any]) -> Prune | None:

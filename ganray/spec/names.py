@@ -4,6 +4,7 @@ Kept apart from that code, so that a file can be checked where torch is not inst
 each of these against the registry that it names.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 # the name of a sweep, and so of its folders, its study, its runs; a part of their filters
@@ -55,3 +56,13 @@ MetricName = Literal[
     "wasserstein",
     "published_modes",
 ]
+METRIC_SIGNALS: Mapping[MetricName, Sequence[str]] = {  # what each metric measures
+    "fid": ("fid",),
+    "kid": ("kid",),
+    "precision_recall": ("precision", "recall"),
+    "density_coverage": ("density", "coverage"),
+    "ndb": ("ndb",),
+    "vendi": ("vendi",),
+    "wasserstein": ("wasserstein_1", "wasserstein_2"),
+    "published_modes": ("modes_any", "published_quality", "published_kl"),
+}

@@ -1,26 +1,27 @@
 """`key=value` from the command line, laid over a sweep that was read from a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
 from ganray.errors import SpecError
-from ganray.spec.models import SweepSpec
-from ganray.spec.parameters import Trainer
+from ganray.spec.models import Budget, Prune, Search, SweepSpec, Tracking
+from ganray.spec.parameters import Part, Trainer
 from ganray.spec.problems import unknown
 from ganray.spec.yaml import read_yaml
 
 
-def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Change `raw` in place.
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Change `raw` in place, by each text that can be applied.
 
     Args:
         raw: the sweep as read from its file.
         overrides: texts `path=value` or `trial_parameter=value`, values in YAML.
 
-    Raises:
-        SpecError: a text without `=`, or a key that is neither a part nor a trial parameter.
+    Returns:
+        What is wrong with the others: a text without `=`, or a key that is neither a part nor a
+        trial parameter.
     """
     problems: list[str] = []
     for text in overrides:
@@ -28,8 +29,7 @@ def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
             _apply(raw, text)
         except SpecError as error:
             problems += error.problems
-    if problems:
-        raise SpecError(problems)
+    return problems
 
 
 def _apply(raw: dict[str, Any], text: str) -> None:
@@ -42,8 +42,30 @@ def _apply(raw: dict[str, Any], text: str) -> None:
     elif len(path) == 1 and path[0] in Trainer.model_fields:
         _fix(raw, path[0], _parse(text, value))
     else:
-        known = [*SweepSpec.model_fields, *Trainer.model_fields]
-        raise SpecError([f"--set {unknown('key', key.strip(), known)}"])
+        raise SpecError([f"--set {_unknown(path)}"])
+
+
+def _unknown(path: list[str]) -> str:
+    """The text for a key that is neither a path nor a trial parameter, with what may be meant."""
+    key = ".".join(path)
+    if len(path) > 1:
+        return f"{key}: {unknown('part', path[0], SweepSpec.model_fields)}"
+    if key in _PATHS:
+        return f"{key}: is a key of a part; did you mean '{_PATHS[key]}'?"
+    return unknown("key", key, [*SweepSpec.model_fields, *Trainer.model_fields])
+
+
+_PARTS: Mapping[str, type[Part]] = {
+    "search": Search,
+    "budget": Budget,
+    "prune": Prune,
+    "tracking": Tracking,
+}
+_PATHS = {
+    key: f"{part}.{key}"
+    for part, kind in _PARTS.items()
+    for key in (info.alias or name for name, info in kind.model_fields.items())
+}
 
 
 def _parse(text: str, value: str) -> Any:

@@ -56,13 +56,19 @@ class Problem:
 def unknown(what: str, got: Any, known: Iterable[str]) -> str:
     """The text for a name that is none of the known ones, with those, or the nearest of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(got), names, n=1, cutoff=_SIMILAR)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
+    near = nearest(got, names)
+    hint = f"; did you mean '{near}'?" if near else "."
     told = "Known"
     if len(names) > _MOST_LISTED:
         told = f"Nearest of {len(names)}"
         names = difflib.get_close_matches(str(got), names, n=_NEAREST, cutoff=0.0)
     return f"unknown {what} {shown(got)}{hint} {told}: {', '.join(names)}"
+
+
+def nearest(got: Any, known: Iterable[str]) -> str | None:
+    """The known name that is most like the given one, if any is like it."""
+    found = difflib.get_close_matches(str(got), sorted(known), n=1, cutoff=_SIMILAR)
+    return found[0] if found else None
 
 
 def shown(value: Any) -> str:
@@ -102,7 +108,7 @@ def path_of(loc: Loc) -> str:
     return text
 
 
-def _follow(loc: Loc, raw: Any) -> list[int | str]:
+def follow(loc: Loc, raw: Any) -> list[int | str]:
     """The steps of `loc` that exist in `raw`: pydantic's own tags of unions are not in the file."""
     steps: list[int | str] = []
     for step in loc:
@@ -120,13 +126,13 @@ def _path(error: ErrorDetails, raw: Any) -> str:
             loc = loc[:-1]
         case "union_tag_invalid":
             loc = (*loc, _discriminator(error))
-    return path_of(_follow(loc, raw))
+    return path_of(follow(loc, raw))
 
 
 def _text(error: ErrorDetails, raw: Any, model: type[BaseModel]) -> str:
     kind, got, context = error["type"], error["input"], error.get("ctx", {})
     loc = error["loc"]
-    names = [s for s in _follow(loc, raw) if isinstance(s, str) and s != "choices"]
+    names = [s for s in follow(loc, raw) if isinstance(s, str) and s != "choices"]
     thing = _THINGS.get(names[-1], names[-1]) if names else "value"
     match kind:
         case "extra_forbidden":
@@ -175,7 +181,9 @@ def _keys_beside(loc: Loc, model: type[BaseModel]) -> list[str]:
     node = schema
     for step in loc[:-1]:
         node = _step(_resolve(node, schema), step, schema)
-    return list(_resolve(node, schema).get("properties", {}))
+    node = _resolve(node, schema)
+    parts = [node, *(_resolve(option, schema) for option in _options(node))]  # a part, or null
+    return [key for part in parts for key in part.get("properties", {})]
 
 
 def _step(node: dict[str, Any], step: int | str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,8 @@ class MlflowRecorder:
         self._tell(lambda writer: writer.end_trial(ending))
 
     def start_confirming(self, trials: int) -> None:
-        """See `Recorder`; its trials say themselves what they are."""
+        """See `Recorder`."""
+        self._tell(lambda writer: writer.plan(trials))
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`."""

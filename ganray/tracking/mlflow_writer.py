@@ -104,9 +104,17 @@ class MlflowWriter:
         client.set_experiment_tag(self._experiment_id, *view_tag(sweep, self._parent))
         client.log_text(self._parent, sweep.sweep_file, schema.SWEEP_FILE)
         client.log_dict(self._parent, dict(sweep.environment), schema.ENVIRONMENT_FILE)
+        self.plan(sweep.confirming)
         # a parameter is written once: of what a larger budget changed, the file tells
         new = {key: value for key, value in sweep.params.items() if key not in known}
         self._log_params(self._parent, new)
+
+    def plan(self, confirming: int) -> None:
+        """Say how many trials there will be, with those that confirm the search."""
+        planned = str(self._record.trials + confirming)
+        if self._sweep_tags.get(schema.PLANNED) != planned:
+            self._client.set_tag(self._parent, schema.PLANNED, planned)
+            self._sweep_tags[schema.PLANNED] = planned
 
     def real_picture(self, load: Load) -> None:
         """Upload the picture of real data beside the sweep's file."""

@@ -113,7 +113,7 @@ class SweepHead:
 
     name: str
     status: str
-    trials: int | None  # of the search, as planned
+    trials: int | None  # as planned, with those that confirm the search
     outcomes: dict[str, int]  # how many trials ended how
     running: int
     objective: str
@@ -158,7 +158,7 @@ def _head(client: "MlflowClient", parent: "Run") -> SweepHead:
         found = fetch_trials(client, tags[schema.SWEEP], parent.info.run_id)
         outcomes = dict(Counter(trial.outcome for trial in found if trial.outcome))
         running = len(found) - sum(outcomes.values())
-    planned = params.get("search.trials")
+    planned = tags.get(schema.PLANNED, params.get("search.trials"))  # the latter in older records
     return SweepHead(
         name=tags[schema.SWEEP],
         status=parent.info.status,

@@ -41,6 +41,7 @@ GENERATOR: Final = "ganray.generator"
 MODEL: Final = "ganray.model"
 REGISTERED: Final = "ganray.registered"
 NO_GENERATOR: Final = "ganray.no_generator"  # or why there is none
+PLANNED: Final = "ganray.planned"  # trials in all, as far as is known; a resume may ask for more
 SEARCHED: Final = "ganray.searched"  # names of the searched parameters, comma-separated
 OBJECTIVE_METRIC: Final = "ganray.objective"  # which signal the objective is of
 SWEEP_FILE: Final = "sweep.yaml"  # the parent run's artifacts

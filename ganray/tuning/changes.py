@@ -7,7 +7,6 @@ from typing import Any
 from ganray.errors import SpecError
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
-from ganray.spec.overrides import apply_overrides
 
 # by dotted path, or the beginning of one
 ADJUSTABLE = (
@@ -36,8 +35,7 @@ def changed(spec: SweepSpec, settings: Sequence[str], *, asked: int, confirming:
     """
     before = json.loads(spec.to_json())
     raw = json.loads(spec.to_json())
-    apply_overrides(raw, settings)
-    found = parse_sweep(raw)
+    found = parse_sweep(raw, settings)
     problems = [
         f"{path}: a sweep that goes on keeps it; adjustable are {', '.join(_adjustable())}"
         for path in _different(before, raw)

@@ -8,7 +8,6 @@ from optuna.study import Study
 
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
-from ganray.spec.overrides import apply_overrides
 from ganray.tuning.places import Located
 from ganray.tuning.storage import open_storage
 from ganray.tuning.unknown import unknown_sweep
@@ -43,5 +42,4 @@ def recorded_spec(place: Located, settings: Sequence[str] = ()) -> SweepSpec:
         SpecError: the settings do not go with the sweep.
     """
     raw = json.loads(open_study(place).user_attrs["spec"])
-    apply_overrides(raw, settings)
-    return parse_sweep(raw)
+    return parse_sweep(raw, settings)

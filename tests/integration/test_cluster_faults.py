@@ -154,10 +154,10 @@ def test_sweep_is_stopped_at_any_moment_and_goes_on(
 ) -> None:
     name = f"stopped-{stop.__name__.replace('_', '-')}"
     file = served.write(name)
-    assert ganray("submit", file) == (0, f"{name}\n", "")
+    assert ganray("submit", file)[:2] == (0, f"{name}\n")
     end(stop, served, name)
     # its driver had not begun, so that there is nothing to go on with
-    assert ganray("submit", file) == (0, f"{name}\n", "")
+    assert ganray("submit", file)[:2] == (0, f"{name}\n")
     spec = load_sweep(file)
     for moment in (lambda found: updates(found) > 2_000, lambda found: ended(found) >= 3):
         served.until(name, moment)

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,49 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
             step, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (step, done.stdout, done.stderr)
+
+
+# --- a cluster of one machine ---------------------------------------------------------------------
+
+# a network, processes and a place for Ray of its own: the usual ports are free, `ray stop` ends
+# nobody else's Ray, and what is left over dies with the first process
+APART = ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+ALONE = "ip link set lo up && mkdir -p /tmp/ray && mount -t tmpfs none /tmp/ray"
+STARTED = (  # a person looks twice
+    "until ganray status ring --json | grep -q '\"update\": [1-9]'; do sleep 1; done"
+)
+
+
+def can_be_apart() -> bool:
+    if not all(shutil.which(program) for program in ("unshare", "ip")):
+        return False
+    done = subprocess.run([*APART, "bash", "-c", ALONE], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def test_a_cluster_of_one_machine_is_started_used_and_ended_as_the_readme_shows_it(
+    tmp_path: Path,
+) -> None:
+    if not can_be_apart():
+        pytest.skip("needs Linux, and the right to make namespaces")
+    (block,) = [block for block in blocks("console") if "--node-ip-address=127.0.0.1" in block]
+    steps = [line.removeprefix("$ ") for line in block.splitlines()]
+    steps.insert(1 + next(i for i, s in enumerate(steps) if "ganray status" in s), STARTED)
+    (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    kept = {key: os.environ[key] for key in ("LANG", "PYTHONPATH") if key in os.environ}
+    done = subprocess.run(
+        [*APART, "bash", "-euxc", "\n".join([ALONE, *steps])],
+        cwd=tmp_path,
+        env={**kept, "HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "next: ganray status ring " in done.stderr
+    assert "\nring: running" in done.stdout
+    assert "\nring: stopped" in done.stdout
+    assert re.search(r"^ring: \d+ trials, .*cancelled$", done.stdout, re.MULTILINE)
+    assert "Stopped all" in done.stdout + done.stderr

@@ -47,6 +47,7 @@ search:
   first: [{loss: lsgan, d_steps: 2}]
   space: {loss: [hinge, lsgan], d_steps: [1, 2]}
 budget: {updates: 20, reports: 2}
+prune: {risk: null}
 """
 OPTIONS = {
     "validate": ["--set", "--schema"],
@@ -283,6 +284,42 @@ def test_sweep_that_ended_early_is_exit_code_1(
     assert answer.code == 1
     assert answer.out.startswith("recorded: 5 trials")
     assert result.get("reason", "") in answer.err
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_reports_too_few_for_the_rules_are_a_warning_with_what_to_change(
+    command: str, file: str, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganray.cli.local.run_here", lambda spec: 0)
+    few = ["--set", "budget.updates=90", "--set", "prune.risk=0.02", "--set", "budget.reports=9"]
+    answer = ganray(command, file, *few)
+    assert answer.code == 0
+    assert answer.err.startswith("ganray: warning: s.yaml: budget.reports: 9 are too few for the ")
+    assert "set budget.reports to at least 10" in answer.err
+    for enough in ("budget.reports=10", "prune=null", "prune.risk=null"):
+        assert ganray(command, file, *few, "--set", enough).err == ""
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_hinted"),
+    [
+        ([Outcome.STALLED, Outcome.COLLAPSED], True),
+        ([Outcome.OUTRANKED, Outcome.DIVERGED], True),
+        ([Outcome.STALLED, Outcome.COMPLETED], False),
+        ([Outcome.DIVERGED], False),  # which nothing would have kept alive
+        ([Outcome.CRASHED], False),
+        ([Outcome.STALLED, Outcome.CANCELLED], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_sweep_whose_trials_were_all_stopped_is_told_the_way_to_let_them_go_on(
+    outcomes: list[Outcome],
+    is_hinted: bool,
+    run_recorded: Callable[..., tuple[Answer, SweepSpec]],
+) -> None:
+    answer, _ = run_recorded(outcomes=dict(enumerate(outcomes)))
+    assert ("--no-prune" in answer.err) is is_hinted
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ name: small
 data: {name: ring, train_size: 200}
 search: {sampler: random, trials: 3, space: {loss: [hinge, lsgan]}}
 budget: {updates: 20, reports: 2}
+prune: {risk: null}
 storage: {results: /shared/results}
+tracking: {uri: http://localhost:5000}
 """
 TOLD: dict[str, Any] = {
     "name": "small",
@@ -86,11 +88,79 @@ def tell(cluster: FakeCluster, **changes: Any) -> None:
 # --- on a cluster ---------------------------------------------------------------------------------
 
 
-def test_submit_prints_the_name_and_nothing_else(cluster: FakeCluster, ganray: Program) -> None:
-    assert ganray("submit", "s.yaml") == (0, "small\n", "")
+NEXT = """\
+next: ganray status small{0}     # how it stands
+      ganray logs small -f{0}    # what its driver says, until it ends
+      ganray stop small{0}       # end it, with every trial recorded
+"""
+
+
+def test_submit_prints_the_name_alone_and_tells_what_comes_next(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    assert ganray("submit", "s.yaml") == (0, "small\n", NEXT.format(""))
     again = ganray("submit", "s.yaml")
     assert (again.code, again.out) == (0, "small\n")
-    assert again.err == "'small' was submitted before, with the same file; it is running\n"
+    assert again.err == (
+        "nothing was sent: 'small' was submitted before, with the same file, and is running\n"
+        + NEXT.format("")
+    )
+
+
+def test_sweep_that_is_finished_needs_another_name_to_run_again(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster, state="finished")
+    (job,) = cluster.jobs.values()
+    job["status"] = "SUCCEEDED"
+    assert "is finished; to run it again, give another --name\n" in ganray("submit", "s.yaml").err
+
+
+def test_commands_that_come_next_name_the_cluster_that_the_environment_does_not(
+    cluster: FakeCluster, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ganray stop` without an address is about sweeps on this machine."""
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(sweeps, "DEFAULT_ADDRESS", cluster.address)
+    option = f" --address {cluster.address}"
+    assert ganray("submit", "s.yaml").err == NEXT.format(option)
+    assert ganray("submit", "s.yaml", *option.split()).err.endswith(NEXT.format(option))
+
+
+def test_submit_warns_of_what_the_cluster_must_have_and_sends_it_all_the_same(
+    cluster: FakeCluster, ganray: Program, here: Path
+) -> None:
+    text = FILE.replace("tracking: {uri: http://localhost:5000}\n", "")
+    networks = "networks: {name: custom, generator: my_nets:G, discriminator: my_nets:D}\n"
+    (here / "s.yaml").write_text(f"{text}{networks}")
+    answer = ganray("submit", "s.yaml", "--set", "prune.risk=0.02")
+    warnings = [line for line in answer.err.splitlines() if line.startswith("ganray: warning: ")]
+    told = [line.removeprefix("ganray: warning: s.yaml: ").partition(":")[0] for line in warnings]
+    assert told == [
+        "budget.reports",
+        "networks.generator",
+        "networks.discriminator",
+        "tracking.uri",
+    ]
+    assert (answer.code, answer.out) == (0, "small\n")
+
+
+def test_code_of_the_folder_here_is_not_left_here_by_mistake(
+    cluster: FakeCluster, ganray: Program, here: Path
+) -> None:
+    (here / "my_nets.py").write_text("")
+    networks = "networks: {name: custom, generator: my_nets:G, discriminator: my_nets:D}\n"
+    (here / "s.yaml").write_text(f"{FILE}{networks}")
+    for option in ([], ["--dry-run"]):
+        answer = ganray("submit", "s.yaml", *option)
+        assert (answer.code, answer.out) == (2, "")
+        assert "ganray: networks.generator: my_nets:G is in the folder here" in answer.err
+        assert "add --code FOLDER" in answer.err
+    assert cluster.jobs == {}
+    image = ["--dry-run", "--kuberay", "--image", "me/ganray:1"]
+    assert ganray("submit", "s.yaml", *image).code == 0
+    assert ganray("submit", "s.yaml", "--code", ".") == (0, "small\n", NEXT.format(""))
 
 
 def test_options_of_submit_change_the_sweep_as_those_of_run(
@@ -282,7 +352,7 @@ def test_status_comes_from_the_tracking_store_where_no_cluster_is(
     assert answer.code == 0
     found = json.loads(answer.out)
     assert (found["name"], found["state"], found["attempt"]) == ("recorded", "running", None)
-    assert found["trials"]["total"] is None
+    assert found["trials"]["total"] == 5
     assert (found["trials"]["ended"], found["trials"]["running"]) == (4, 1)
     assert found["trials"]["outcomes"] == {"completed": 2, "collapsed": 1, "crashed": 1}
     assert (found["best"]["number"], found["best"]["objective"]) == (3, 0.125)
@@ -304,7 +374,7 @@ def test_list_of_a_tracking_store(ganray: Program, recorded: str) -> None:
         ("recorded", "running"),
     ]
     lines = ganray("list", "--tracking-uri", recorded).out.splitlines()
-    assert lines[2].split()[:5] == ["recorded", "running", "4/?", "distance", "0.125"]
+    assert lines[2].split()[:5] == ["recorded", "running", "4/5", "distance", "0.125"]
 
 
 @pytest.mark.usefixtures("nowhere")

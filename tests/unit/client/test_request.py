@@ -19,6 +19,8 @@ from ganray.client.request import (
     refuse_secrets,
     resume_request,
     start_request,
+    submission_cautions,
+    submission_problems,
 )
 from ganray.errors import SpecError
 from ganray.spec.job import REQUEST_FILE, JobFile
@@ -135,6 +137,49 @@ def test_driver_is_stopped_as_by_ctrl_c_and_has_a_minute() -> None:
 def test_places_in_the_jobs_own_folder_are_refused(parts: dict[str, Any], where: str) -> None:
     with pytest.raises(SpecError, match=where):
         request(small_spec(ROOT, **parts))
+
+
+VECTORS = {"name": "vectors", "path": "data/x.npy"}
+
+
+def test_data_that_only_this_folder_has_are_refused() -> None:
+    spec = small_spec(ROOT, data=VECTORS | {"labels": "/shared/labels.npy"})
+    with pytest.raises(SpecError, match=r"data\.path: 'data/x\.npy' is relative") as error:
+        request(spec, code={"data/other.npy": b""})
+    assert len(error.value.problems) == 1
+
+
+@pytest.mark.parametrize("path", ["data/x.npy", "./data/x.npy", "/shared/x.npy", "~/x.npy"])
+def test_data_that_a_job_can_reach_are_taken(path: str) -> None:
+    spec = small_spec(ROOT, data=VECTORS | {"path": path})
+    assert request(spec, code={"data/x.npy": b""}).entrypoint == ENTRYPOINT
+
+
+def test_folder_of_data_that_goes_with_the_code_is_taken() -> None:
+    spec = small_spec(ROOT, data={"name": "images", "path": "data"})
+    assert request(spec, code={"data/a/1.png": b""}).entrypoint == ENTRYPOINT
+
+
+def test_code_that_goes_along_or_is_installed_is_not_left_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for package in ("mine", "numpy"):
+        (tmp_path / package).mkdir()
+    names = {"generator": "mine.nets:G", "discriminator": "numpy.linalg:norm"}
+    spec = small_spec(ROOT, networks={"name": "custom", **names})
+    (problem,) = submission_problems(spec, ["mine/other.py"])
+    assert problem.startswith("networks.generator: mine.nets:G is in the folder here")
+    for code in ("mine/nets.py", "mine/nets/__init__.py"):
+        assert submission_problems(spec, [code]) == []
+        (caution, _) = submission_cautions(spec, [code])
+        assert caution.startswith("networks.discriminator: numpy.linalg:norm is none of the code")
+
+
+def test_tracking_store_that_is_not_given_is_a_caution() -> None:
+    assert submission_cautions(small_spec(ROOT, tracking={"uri": "http://localhost:5000"})) == []
+    (caution,) = submission_cautions(small_spec(ROOT, tracking={"uri": None}))
+    assert caution.startswith("tracking.uri: is not given, and yours is not sent")
 
 
 @pytest.mark.parametrize(

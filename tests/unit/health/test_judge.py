@@ -137,8 +137,50 @@ def test_without_patience_one_hopeless_report_is_enough():
 
 
 def test_patience_is_a_share_of_the_budget_not_a_number_of_reports():
-    seldom = history((20, LOST))[3::4]  # at 20, 40, … % of the budget
-    assert states(seldom) == "s" + "S" * 4
+    seldom = history((20, LOST))[1::2]  # at 10, 20, … % of the budget
+    assert states(seldom) == "s" + "S" * 9
+
+
+@pytest.mark.parametrize("dead", [ONE, LOST, EXPLODED, POINT])
+def test_a_trial_with_few_reports_is_suspect_at_worst(dead):
+    """Fewer than ten: the windows of the rules would be without a report of their own."""
+    for every in (3, 4, 5, 10):  # 6, 5, 4 and 2 reports in a trial
+        seldom = history((20, dead))[every - 1 :: every]
+        assert set(states(seldom)) == {"s"}
+
+
+def test_what_is_not_finite_ends_a_trial_however_few_its_reports():
+    seldom = at(15, NAN, history((20, LOST)))[4::5]
+    assert states(seldom) == "ssDs"
+
+
+def falling(share: float, *, reports: int = REPORTS) -> list[Signals]:
+    """A trial that covers no mode, and is nearer by a share at each tenth of its budget."""
+    every = REPORTS // reports
+    lost = history((REPORTS, {**LOST, "modes": 0.0}))[every - 1 :: every]
+    per_report = (1.0 - share) ** (10 / reports)
+    return [replace(s, distance=2.0 * per_report**n) for n, s in enumerate(lost)]
+
+
+@pytest.mark.parametrize("reports", [10, 20])
+def test_no_trial_is_given_up_while_its_distance_clearly_falls(reports):
+    rules = replace(RULES, hopeless=20.0, doubted=20.0, trusted=20.0)  # whatever the estimate
+    assert "S" not in states(falling(0.5, reports=reports), rules)[: reports // 2]
+    assert "S" in states(falling(0.1, reports=reports), rules)
+
+
+def test_a_trial_whose_distance_fell_is_given_up_when_it_no_longer_does():
+    rules = replace(RULES, hopeless=20.0, doubted=20.0, trusted=20.0)
+    stuck = [replace(s, distance=max(s.distance, 0.5)) for s in falling(0.5)]
+    found = states(stuck, rules)
+    assert found.index("S") > 5
+    assert found.endswith("S" * 10)
+
+
+def test_a_distance_that_was_not_measured_is_none_that_falls():
+    rules = replace(RULES, hopeless=20.0, doubted=20.0, trusted=20.0)
+    unknown = at(7, {"distance": None}, falling(0.5))
+    assert states(unknown, rules)[6:10] == "SSSS"
 
 
 def test_a_trial_is_given_up_only_below_the_level_that_is_hopeless():

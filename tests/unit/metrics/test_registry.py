@@ -12,7 +12,7 @@ from ganray.data.dataset import Classified, Dataset
 from ganray.errors import ResourceError
 from ganray.metrics.registry import METRICS, Evaluation, evaluate
 from ganray.metrics.samples import frechet_distance, median_distance, vendi
-from ganray.spec.names import MetricName
+from ganray.spec.names import METRIC_SIGNALS, MetricName
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,6 +55,7 @@ def collapsed(count: int) -> np.ndarray:
 
 def test_names_are_those_of_the_sweep_file():
     assert list(METRICS) == list(get_args(MetricName))
+    assert {name: tuple(m.values) for name, m in METRICS.items()} == METRIC_SIGNALS
 
 
 @every_metric

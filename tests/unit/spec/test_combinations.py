@@ -102,6 +102,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "trainer.alpha",
         "has no effect: no loss asks for it",
     ),
+    "clipped weights beside the penalty in their place": (
+        {"loss": "wgan", "weight_clip": 0.01, "penalty": "wgan_gp"},
+        {},
+        "trainer.weight_clip",
+        "with penalty: 'wgan_gp': clips D's weights, and wgan_gp is the penalty in place of that",
+    ),
     "an f-GAN's generator for another loss": (
         {"fgan_generator": "saturating"},
         {},

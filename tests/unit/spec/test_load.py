@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ganray.errors import SpecError
 from ganray.spec.load import dump_sweep, load_prune, load_sweep, parse_sweep
 from ganray.spec.models import Prune, SweepSpec
-from ganray.spec.names import LossName
+from ganray.spec.names import METRIC_SIGNALS, LossName
 from ganray.spec.networks import MlpNetworks
 from ganray.spec.parameters import Trainer
 from ganray.trial import SIGNALS
@@ -83,6 +83,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "budget.update: unknown key 'update'; did you mean 'updates'? "
             "Known: failures, hours, reports, silence_minutes, updates"
         ],
+    ),
+    "unknown key of a part that may be null": (
+        sweep(prune="{audt: 0.1}"),
+        ["prune.audt: unknown key 'audt'; did you mean 'audit'? Known: audit, risk, then"],
     ),
     "unknown trial parameter": (
         sweep(trainer="{dlr: 0.1}"),
@@ -455,6 +459,84 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "networks.name: conv takes images, and these data are vectors; use mlp",
         ],
     ),
+    "a value and a combination in one part": (
+        sweep(trainer="{d_lr: -1.0, weight_clip: 0.1, spectral_norm: true}"),
+        [
+            "trainer.d_lr: must be greater than 0; got -1.0",
+            "trainer.weight_clip: 0.1 with spectral_norm: true: clips weights whose scale "
+            "spectral_norm divides out again; use one of the two",
+        ],
+    ),
+    "a searched value and a combination of others": (
+        sweep("{d_lr: [0.0], pack: [1, 2], conditioning: [none, sgan]}"),
+        [
+            "search.space.d_lr[0]: must be greater than 0; got 0.0",
+            "search.space.pack: 2 with conditioning: 'sgan': a pack of samples has as many "
+            "classes, so neither a projection nor a class head fits it; use conditioning: concat",
+        ],
+    ),
+    "an unknown data set and a combination": (
+        sweep(data="{name: ring, std: x}", trainer="{warmup_every: 3}"),
+        [
+            "data.std: must be a number; got 'x'",
+            "trainer.warmup_every: has no effect: no warmup_d_steps asks for it",
+        ],
+    ),
+    "a wrong first point and a first point outside": (
+        sweep("{d_steps: [1, 2]}", search="first: [{d_lr: x}, {d_steps: 3}]"),
+        [
+            "search.first[0].d_lr: must be a number; got 'x'",
+            "search.first[1].d_steps: 3 is outside search.space.d_steps: 1, 2",
+        ],
+    ),
+    "a wrong value on which a combination rests": (
+        sweep("{seed: [0]}", trainer="{loss: wgan, penalty: gp, penalty_weight: 1.0}"),
+        [
+            "trainer.penalty: unknown penalty 'gp'. Known: dragan, lecam, none, r1, r1_r2, r2, "
+            "wgan_gp"
+        ],
+    ),
+    "a misspelt key on which a combination rests": (
+        sweep("{seed: [0]}", trainer="{loss: wgan, weight_clp: 0.1}"),
+        [
+            "trainer.weight_clp: unknown key 'weight_clp'; did you mean 'weight_clip'? "
+            f"{nearest('weight_clp', Trainer.model_fields)}"
+        ],
+    ),
+    "a wrong searched value on which a condition rests": (
+        sweep("{optimizer: [adm], beta1: {choices: [0.5], when: {optimizer: [adam]}}}"),
+        [
+            "search.space.optimizer[0]: unknown optimizer 'adm'; did you mean 'adam'? "
+            "Known: adam, adamw, rmsprop, sgd"
+        ],
+    ),
+    "a wrong number of samples": (
+        sweep(data="{name: ring, train_size: 0}", trainer="{batch_size: 60000}"),
+        ["data.train_size: must be greater than 0; got 0"],
+    ),
+    "a wrong size of a batch": (
+        sweep(data="{name: ring, train_size: 100}", trainer="{batch_size: 0}"),
+        ["trainer.batch_size: must be greater than 0; got 0"],
+    ),
+    "a parameter both fixed and searched": (
+        sweep("{d_lr: [0.1, 0.2]}", trainer="{d_lr: 0.1}"),
+        ["trainer.d_lr: 0.1 is never used: search.space.d_lr searches it; keep one of the two"],
+    ),
+    "an objective that nobody measures": (
+        sweep(objective="{metric: recall}", measure="{metrics: [fid]}"),
+        [
+            "objective.metric: recall is not measured; add precision_recall to measure.metrics, "
+            "as in metrics: [fid, precision_recall]"
+        ],
+    ),
+    "data that are not there": (
+        sweep(data="{name: images, path: /no/such/pictures}", search="trials: 0"),
+        [
+            "search.trials: must be greater than 0; got 0",
+            "data.path: no such file or folder here: '/no/such/pictures', looked for at "
+            "/no/such/pictures",
+        ],
+    ),
     # --- not a sweep at all
     "empty file": ("", ["is empty; a sweep needs at least name, data and search"]),
     "nothing but a comment": ("# hi\n", ["is empty; a sweep needs at least name, data and search"]),
@@ -813,3 +895,38 @@ def test_policy_file_with_a_key_of_no_sweep_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("{prune: {risk: 0.1}, budgt: 1}")
     with pytest.raises(SpecError, match=r"budgt: unknown key .*did you mean 'budget'"):
         load_prune(tmp_path / "p.yaml")
+
+
+def test_every_key_of_every_section_is_suggested_when_it_is_misspelt() -> None:
+    """Whatever type a section has: plain, or one that may be null."""
+    for part in ("measure", "objective", "prune", "confirm", "budget", "resources", "storage"):
+        keys = list(SweepSpec.model_json_schema()["$defs"][part.capitalize()]["properties"])
+        for key in keys:
+            with pytest.raises(SpecError) as error:
+                parse_sweep(SMALL | {part: {f"{key}x": 1}})
+            assert f"did you mean '{key}'?" in error.value.problems[0]
+
+
+def test_a_fixed_value_may_stand_in_for_a_searched_one_that_has_a_condition() -> None:
+    clip = {"choices": [0.01], "when": {"loss": ["wgan"]}}
+    space = {"loss": ["hinge", "wgan"], "weight_clip": clip}
+    spec = parse_sweep(SMALL | {"trainer": {"weight_clip": 0.5}, "search": {"space": space}})
+    assert spec.trial_config(0, {"loss": "hinge"}).weight_clip == 0.5
+
+
+def test_objective_that_is_measured_is_valid() -> None:
+    for metric, signals in METRIC_SIGNALS.items():
+        for signal in signals:
+            parts = {"objective": {"metric": signal}, "measure": {"metrics": [metric]}}
+            assert parse_sweep(SMALL | parts).objective.metric == signal
+
+
+def test_files_of_the_data_must_be_here_only_where_the_sweep_is_to_run_here(here: Path) -> None:
+    path = here / "s.yaml"
+    path.write_text(sweep(data="{name: vectors, path: x.npy, labels: y.npy}"))
+    assert load_sweep(path).data.name == "vectors"
+    (here / "x.npy").write_bytes(b"")
+    with pytest.raises(SpecError, match=r"data\.labels: no such file or folder here: 'y\.npy'"):
+        load_sweep(path, here=True)
+    (here / "y.npy").write_bytes(b"")
+    assert load_sweep(path, here=True).data.files == {"path": "x.npy", "labels": "y.npy"}

@@ -125,9 +125,11 @@ def test_override_may_bring_the_first_value_of_a_part(tmp_path: Path) -> None:
     ("override", "problem"),
     [
         ("budget.updates", "--set budget.updates: must be key=value"),
-        ("updates=3", "--set unknown key 'updates'. Nearest of 59: "),
+        ("updates=3", "--set updates: is a key of a part; did you mean 'budget.updates'?"),
+        ("register=m", "--set register: is a key of a part; did you mean 'tracking.register'?"),
+        ("budgt.updates=3", "--set budgt.updates: unknown part 'budgt'; did you mean 'budget'? "),
         ("los=hinge", "--set unknown key 'los'; did you mean 'loss'? Nearest of 59: loss, "),
-        ("loss.x=1", "--set unknown key 'loss.x'"),
+        ("loss.x=1", "--set loss.x: unknown part 'loss'. Known: budget, "),
         ("d_steps=[1", "--set d_steps=[1: the value is not YAML"),
         ("name.x=1", "--set name.x: name is not a mapping"),
         ("budget.update=3", "budget.update: unknown key 'update'; did you mean 'updates'?"),
@@ -161,3 +163,15 @@ def test_all_bad_overrides_are_told_at_once(tmp_path: Path) -> None:
 def test_override_of_a_broken_file_tells_what_is_broken(broken: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"s\.yaml: .*must be a (mapping|list); got"):
         load(tmp_path, "loss=hinge", text=broken)
+
+
+def test_bad_overrides_and_a_bad_file_are_told_at_once(tmp_path: Path) -> None:
+    text = FILE.replace("beta1: 0.5", "beta1: 2.0")
+    with pytest.raises(SpecError) as error:
+        load(tmp_path, "budgt.updates=1", "budget.reports=0", text=text)
+    told = [line.removeprefix(f"{tmp_path / 's.yaml'}: ") for line in error.value.problems]
+    assert [line.partition(": ")[0] for line in told] == [
+        "--set budgt.updates",
+        "trainer.beta1",
+        "budget.reports",
+    ]

@@ -12,10 +12,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from ganray.client.recorded import recorded_status
 from ganray.tracking import schema
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.mlflow_writer import is_passing
-from ganray.tracking.recorder import Evidence
+from ganray.tracking.recorder import Evidence, SweepRecord
 from ganray.trial import Outcome, State, Verdict
 from tests.conftest import AUDIT, STARTED, signals_at
 from tests.unit.tracking.playing import (
@@ -191,6 +192,21 @@ def test_parameters_that_a_larger_budget_changed_are_no_fault(
     file = MlflowClient(store).download_artifacts(parent.info.run_id, "sweep.yaml")
     assert Path(file).read_text() == "trials: 8\n"
     assert caplog.messages == []
+
+
+def test_trials_that_a_resume_asks_for_are_counted_with_those_that_confirm(store: str) -> None:
+    for trials, confirming, made, planned in ((4, 0, 0, 4), (5, 0, 0, 5), (5, 6, 2, 7)):
+        record = replace(SWEEP, trials=trials, confirming=confirming, params={"search.trials": 4})
+
+        def tell(recorder: MlflowRecorder, record: SweepRecord = record, made: int = made) -> None:
+            recorder.start_sweep(record)
+            if record.confirming:
+                recorder.start_confirming(made)
+
+        told(store, tell)
+        status = recorded_status(SWEEP.name, store)
+        assert status.trials is not None
+        assert status.trials["total"] == planned
 
 
 # --- what had ended and goes on -------------------------------------------------------------------
