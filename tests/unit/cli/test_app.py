@@ -297,7 +297,7 @@ def test_reports_too_few_for_the_rules_are_a_warning_with_what_to_change(
     assert answer.err.startswith("ganray: warning: s.yaml: budget.reports: 9 are too few for the ")
     assert "set budget.reports to at least 10" in answer.err
     for enough in ("budget.reports=10", "prune=null", "prune.risk=null"):
-        assert ganray(command, file, *few, "--set", enough).err == ""
+        assert "warning" not in ganray(command, file, *few, "--set", enough).err
 
 
 @pytest.mark.parametrize(
