@@ -18,10 +18,10 @@ from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning import driver
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.finished import Finished, find_finished
 from ganray.tuning.places import Place
 from ganray.tuning.recorded import recorded_spec
+from ganray.tuning.result import SweepResult
 from ganray.tuning.stopping import stop_sweep
 
 UNPRUNED = (
@@ -69,8 +69,11 @@ def _tell_finished(name: str, storage: Mapping[str, str], finished: Finished) ->
     tell(f"Give it more with a larger number of trials:\n  {more}")
 
 
-def _tell_next(name: str, uri: str) -> None:
+def _tell_next(name: str, uri: str, *, is_whole: bool) -> None:
     """What to do with a sweep that has ended: commands to be copied, each on a line of its own."""
+    if not is_whole:
+        tell(f"\nMLflow lacks a part of it, which the study has:\n  {command('sync', name)}")
+        return
     store = [] if uri == tracking_uri() else ["--tracking-uri", redact(uri)]
     tell("\nEvery trial is recorded in MLflow. What next:")
     for purpose, words in (
@@ -85,8 +88,9 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
     uri = tracking_uri(spec.tracking.uri)
     console = Console(stderr=True)
     board = open_board(console)
+    recorder = MlflowRecorder(uri, spec.tracking.experiment)
     try:
-        result = start([board, MlflowRecorder(uri, spec.tracking.experiment)])
+        result = start([board, recorder])
     finally:
         board.close()
     if result.reason is not None:
@@ -96,7 +100,7 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
     if _were_all_stopped(result):
         console.print(UNPRUNED, highlight=False, soft_wrap=True)
     record_report(spec.name, uri, console)
-    _tell_next(spec.name, uri)
+    _tell_next(spec.name, uri, is_whole=recorder.complete)
     return 1 if result.cancelled or result.reason is not None else 0
 
 

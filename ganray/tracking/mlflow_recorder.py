@@ -56,6 +56,7 @@ class MlflowRecorder:
         self._accepted = self._handled = 0  # events put into the queue, and through
         self._dropped = self._failed = 0  # events that the sweep's thread, the writer's lost
         self._full = False
+        self._skipped: set[int] = set()  # trials whose past was not told: nor is what follows
         self._away_since = float("inf")  # when the first try began of those that failed since
         self._closed_at = float("inf")
         self._time_to_close = float("inf")
@@ -78,6 +79,7 @@ class MlflowRecorder:
         self._name = sweep.name
         self._found.clear()
         self._full, self._dropped, self._failed = False, 0, 0
+        self._skipped.clear()
         self._tell(lambda writer: writer.start_sweep(sweep))
         self._tell(self._mark_found)
 
@@ -87,20 +89,20 @@ class MlflowRecorder:
 
     def start_trial(self, trial: TrialRecord) -> None:
         """See `Recorder`."""
-        self._tell(lambda writer: writer.start_trial(trial))
+        self._tell_of(trial.number, lambda writer: writer.start_trial(trial))
 
     def report(self, number: int, signals: Signals, verdict: Verdict, at: int) -> None:
         """See `Recorder`."""
-        self._tell(lambda writer: writer.report(number, signals, verdict, at))
+        self._tell_of(number, lambda writer: writer.report(number, signals, verdict, at))
 
     def picture(self, number: int, update: int, load: Load) -> None:
         """See `Recorder`."""
-        self._tell(lambda writer: writer.picture(number, update, load))
+        self._tell_of(number, lambda writer: writer.picture(number, update, load))
 
     def end_trial(self, ending: Ending) -> None:
         """See `Recorder`."""
-        self._tell(lambda writer: writer.flush_trial(ending.number))
-        self._tell(lambda writer: writer.end_trial(ending))
+        self._tell_of(ending.number, lambda writer: writer.flush_trial(ending.number))
+        self._tell_of(ending.number, lambda writer: writer.end_trial(ending))
 
     def start_confirming(self, trials: int) -> None:
         """See `Recorder`."""
@@ -108,7 +110,7 @@ class MlflowRecorder:
 
     def evidence(self, number: int, evidence: Evidence) -> None:
         """See `Recorder`."""
-        self._tell(lambda writer: writer.evidence(number, evidence))
+        self._tell_of(number, lambda writer: writer.evidence(number, evidence))
 
     def generator(self, best: BestGenerator) -> None:
         """See `Recorder`."""
@@ -127,6 +129,7 @@ class MlflowRecorder:
         """See `Recorder`; False also while the store stays away, and then something is lost."""
         if not self._catch_up():
             self._dropped += 1
+            self._skipped.add(number)
             return False
         return outcome is None or self._writer.outcome(number) != outcome
 
@@ -151,6 +154,13 @@ class MlflowRecorder:
     @property
     def _waiting(self) -> int:
         return self._accepted - self._handled
+
+    def _tell_of(self, number: int, write: Write) -> None:
+        """Tell of a trial, unless it has a gap, which its outcome in the store would hide."""
+        if number in self._skipped:
+            self._dropped += 1
+        else:
+            self._tell(write)
 
     def _tell(self, write: Write) -> None:
         if not self._full and self._waiting >= LIMIT:

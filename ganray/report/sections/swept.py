@@ -47,7 +47,7 @@ def what_was_swept(material: Material) -> Section:
 
 def _facts(material: Material) -> list[tuple[str, str]]:
     spec, sweep = material.spec, material.sweep
-    given, known = spec.data.model_dump(), sweep.params
+    given, known, networks = spec.data.model_dump(), sweep.params, spec.networks.name
     facts = {
         key.removeprefix("data."): value
         for key, value in known.items()
@@ -59,7 +59,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     took = "" if seconds is None else f" ({words.duration(seconds)})"
     pairs = [
         ("Data", _named(given) + (f"; {words.settings(facts)}" if facts else "")),
-        ("Networks", _named(spec.networks.model_dump(exclude_unset=True))),
+        ("Networks", _named({**spec.networks.model_dump(exclude_unset=True), "name": networks})),
         ("Objective", _objective(material)),
         ("Fixed", words.settings(spec.trainer.given) or "nothing but the defaults"),
         ("Search", _search(spec)),

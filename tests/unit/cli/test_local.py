@@ -12,8 +12,8 @@ from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.tracking.reader import fetch_sweep
 from ganray.trial import Outcome
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.places import Place
+from ganray.tuning.result import SweepResult
 from tests.conftest import Answer, small_spec
 from tests.driving import DIES, drive
 
@@ -136,9 +136,18 @@ def test_commands_to_go_on_with_are_lines_of_their_own(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ganray"])
     monkeypatch.setenv("COLUMNS", "30")
-    local._tell_next("recorded", recorded)
+    local._tell_next("recorded", recorded, is_whole=True)
     lines = [line for line in capsys.readouterr().err.splitlines() if "ganray" in line]
     assert lines == [
         f"  ganray {words} --tracking-uri {recorded}"
         for words in ("ui", "report recorded", "summary recorded")
     ]
+
+
+def test_what_the_store_lacks_is_told_with_how_to_bring_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    local._tell_next("recorded", "sqlite:///mlflow.db", is_whole=False)
+    told = capsys.readouterr().err
+    assert "MLflow lacks a part of it" in told
+    assert "sync recorded\n" in told

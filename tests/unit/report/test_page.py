@@ -16,6 +16,7 @@ from ganray.report.importance import Finding
 from ganray.report.material import Material
 from ganray.report.page import _LOOKS, make_sections, render
 from ganray.report.style import AS_FILE, DARK, PHONE_INCHES, Look, as_png
+from ganray.spec.load import parse_sweep
 from ganray.summary import rows
 from ganray.trial import Outcome
 from ganray.tuning.importance import Importance
@@ -440,3 +441,9 @@ def test_odd_sweeps_are_drawn_without_a_warning(kind: str) -> None:
     for drawing in drawings:
         for look in (AS_FILE, Look(DARK, PHONE_INCHES, titled=False)):
             assert as_png(drawing.sketch(look)).startswith(b"\x89PNG")
+
+
+def test_networks_that_were_not_given_are_told_by_their_name() -> None:
+    given = spec_of().model_dump(exclude_unset=True)
+    bare = parse_sweep({key: value for key, value in given.items() if key != "networks"})
+    assert "Networks mlp" in page_of(material(varied(20), bare)).text

@@ -641,6 +641,31 @@ def test_the_past_is_not_told_to_a_store_that_stays_away(
     recorder.close()
 
 
+def test_trial_whose_past_was_not_told_is_told_as_a_whole_later(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "PATIENCE_SECONDS", 0.3)
+    away = threading.Event()
+    away.set()
+    recorder = connect(
+        monkeypatch, store, lambda name: ConnectionError("refused") if away.is_set() else None
+    )
+    recorder.start_sweep(SWEEP)
+    assert not recorder.wants(0, None)  # it made reports before, and goes on now
+    away.clear()
+    for number in (0, 1):
+        recorder.start_trial(trial(number))
+        recorder.report(number, signals_at(30), HEALTHY, STARTED)
+        recorder.end_trial(ending(number))
+    while recorder._waiting:
+        time.sleep(0.02)
+    assert list(runs(store)[1]) == [1]
+    assert not recorder.complete  # so that the driver, or a later one, tells it all again
+    recorder.start_sweep(SWEEP)
+    assert recorder.wants(0, Outcome.COMPLETED)
+    recorder.close()
+
+
 def test_telling_the_past_waits_for_the_store(
     quick: None, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
