@@ -1,10 +1,12 @@
 """The Ray cluster: joining or starting one, what it has, and how many trials it takes."""
 
 import contextlib
+import importlib
 import json
 import logging
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
@@ -48,11 +50,28 @@ def joined() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _start()
+    with _loading("torch"):  # Ray waits for its processes, and imports nothing of it
+        _start()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _loading(module: str) -> Iterator[None]:
+    """Import a module in another thread meanwhile; whoever imports it then tells what is wrong."""
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+    thread = threading.Thread(target=load, name="ganray-loading")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _start() -> None:

@@ -25,9 +25,9 @@ from ganray.tracking.status import StatusRecorder, status_name
 from ganray.tracking.store import tracking_uri
 from ganray.tuning import driver
 from ganray.tuning.attempts import hours_used
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.places import Place
 from ganray.tuning.recorded import open_study, recorded_spec
+from ganray.tuning.result import SweepResult
 
 MUST_AGREE = ("ganray", "ray")
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended

@@ -40,10 +40,10 @@ from ganray.tracking.recorder import MemoryRecorder, Recorder
 from ganray.tracking.status import StatusRecorder
 from ganray.trial import Ending, Signals
 from ganray.tuning.cluster import joined
-from ganray.tuning.driver import run_experiment
 from ganray.tuning.ray_hooks import StudyScheduler, StudySearch
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import Assignment, Decision, SweepStudy
+from ganray.tuning.sweep import run_experiment
 from ganray.tuning.sync import tell_all
 from tests.conftest import signals_at, sweep_record
 

@@ -5,6 +5,7 @@ python -m tests.benchmarks.report FOLDER REPORTS STUDY TRACKING    one sweep, in
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,14 +21,14 @@ from ray import tune
 from ganray.spec.models import SweepSpec
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tuning.cluster import joined
-from ganray.tuning.driver import run_experiment
 from ganray.tuning.ray_hooks import StudyScheduler
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
+from ganray.tuning.sweep import run_experiment
 from tests.benchmarks.growth_runs import growth_spec, ready_made
 from tests.benchmarks.results import Rows, row, tell
 from tests.conftest import sweep_record
-from tests.servers import MlflowServer, PostgresServer
+from tests.servers import PASSWORD, MlflowServer, PostgresServer
 
 TRIALS, FEW, MANY = 6, 5, 105  # reports a trial; what a sweep costs besides drops out
 WAITS = "waits.jsonl"
@@ -64,6 +65,7 @@ def _sweep(place: str, reports: int) -> dict[str, float]:
                 capture_output=True,
                 text=True,
                 check=False,
+                env={**os.environ, "PGUSER": PostgresServer.user, "PGPASSWORD": PASSWORD},
             )
         if done.returncode:
             raise SystemExit(done.stderr[-3000:])
@@ -81,9 +83,10 @@ def _servers(folder: Path, place: str) -> Iterator[tuple[str, str]]:
     mlflow = MlflowServer(folder, postgres.make_database("mlflow"))
     try:
         mlflow.start()
-        yield postgres.make_database("optuna"), mlflow.uri
+        postgres.make_database("optuna")
+        yield postgres.url("optuna", password=False), mlflow.uri
     finally:
-        mlflow.stop()
+        mlflow.kill()
         postgres.stop()
 
 

@@ -1,5 +1,6 @@
 """What a study's steps cost against the number of trials, by sampler and by storage."""
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ganray.tuning.patient_storage import PatientStorage
 from ganray.tuning.study import SweepStudy
 from tests.benchmarks.growth_runs import growth_spec, ready_made
 from tests.benchmarks.results import Rows, row, tell
-from tests.servers import PostgresServer
+from tests.servers import PASSWORD, PostgresServer
 
 STEPS = ("ask", "report", "finish")
 SAMPLERS = ("random", "tpe", "gp")  # beside the journal; storages beside random search
@@ -89,7 +90,10 @@ def _made(storage: str, sampler: str, trials: int) -> Iterator[SweepStudy]:
             server = PostgresServer(Path(folder) / "postgres")
             server.start()
             try:
-                yield SweepStudy.create(_placed(spec, server.make_database("optuna")))
+                server.make_database("optuna")
+                url = server.url("optuna", password=False)
+                with mock.patch.dict(os.environ, PGUSER=PostgresServer.user, PGPASSWORD=PASSWORD):
+                    yield SweepStudy.create(_placed(spec, url))
             finally:
                 server.stop()
         else:

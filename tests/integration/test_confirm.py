@@ -16,9 +16,10 @@ from ganray.summary import best_trial, rows
 from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome, Signals, Verdict
-from ganray.tuning import driver
+from ganray.tuning import sweep as running
 from ganray.tuning.confirm import find_config
-from ganray.tuning.driver import SweepResult, run_sweep
+from ganray.tuning.driver import run_sweep
+from ganray.tuning.result import SweepResult
 from ganray.tuning.roster import SweepLimits
 from ganray.tuning.storage import open_storage
 from tests.integration.conftest import make_spec
@@ -148,7 +149,7 @@ def test_hours_that_end_during_the_confirmation_end_the_sweep_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = SweepLimits(None, 5)
-    monkeypatch.setattr(driver, "SweepLimits", lambda *given: limits)
+    monkeypatch.setattr(running, "SweepLimits", lambda *given: limits)
 
     def be_over() -> None:
         limits._ends = 0.0

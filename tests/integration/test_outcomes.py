@@ -27,9 +27,10 @@ from ganray.tracking.mlflow_recorder import MlflowRecorder
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Outcome, derive_seed
 from ganray.tuning import study
-from ganray.tuning.driver import SweepResult, run_sweep
+from ganray.tuning.driver import run_sweep
 from ganray.tuning.places import study_location
 from ganray.tuning.pruner import HealthPruner, make_pruner
+from ganray.tuning.result import SweepResult
 from tests.integration.conftest import make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]

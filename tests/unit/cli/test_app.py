@@ -29,7 +29,7 @@ from ganray.trial import Outcome
 from ganray.tuning import cluster as cluster_module
 from ganray.tuning import driver
 from ganray.tuning.confirm import ConfirmStudy
-from ganray.tuning.driver import SweepResult
+from ganray.tuning.result import SweepResult
 from ganray.tuning.session import Session, Workbench
 from ganray.tuning.study import SweepStudy
 from tests.conftest import Answer, signals_at

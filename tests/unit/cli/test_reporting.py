@@ -18,7 +18,7 @@ from ganray.tracking import mlflow_recorder
 from ganray.tracking.recorder import TrialRecord
 from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
 from ganray.tuning import driver
-from ganray.tuning.driver import SweepResult
+from ganray.tuning.result import SweepResult
 from tests.conftest import STARTED, Answer, signals_at, small_spec, sweep_record, writing
 from tests.unit.tracking.playing import EVIDENCE, png
 

@@ -17,8 +17,8 @@ from ganray.client.sweeps import SweepClient
 from ganray.spec.load import load_sweep
 from ganray.spec.models import Storage
 from ganray.tuning import driver
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.places import Place
+from ganray.tuning.result import SweepResult
 from ganray.tuning.study import SweepStudy
 from tests.cluster import free_ports
 from tests.conftest import Answer, small_spec

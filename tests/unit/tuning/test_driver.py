@@ -18,10 +18,11 @@ from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import GeneratorSignature, Outcome, now_ms
 from ganray.tuning import driver
+from ganray.tuning import sweep as running
 from ganray.tuning.attempts import hours_used
 from ganray.tuning.confirm import ConfirmStudy
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.places import trial_location
+from ganray.tuning.result import SweepResult
 from ganray.tuning.roster import SweepLimits
 from ganray.tuning.storage import open_storage
 from ganray.tuning.study import SweepStudy
@@ -86,13 +87,13 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, Me
             assert experiment == name
             run(study, self._limits)
 
-        monkeypatch.setattr(driver._Sweep, "_run_trials", run_trials)
+        monkeypatch.setattr(running.Sweep, "_run_trials", run_trials)
         memory = MemoryRecorder()
         dataset = load_dataset(spec.data.model_dump())
         study = SweepStudy.create(spec)
         try:
             with driver._leased(study) as lease:
-                result = driver._Sweep(study, dataset, RESOURCES, [memory], lease).run()
+                result = running.Sweep(study, dataset, RESOURCES, [memory], lease).run()
         finally:
             assert memory.outcomes is not None
         assert next(coming, None) is None
@@ -116,7 +117,7 @@ def resume(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, 
             names.append(experiment)
             next(coming)(study, self._limits)
 
-        monkeypatch.setattr(driver._Sweep, "_run_trials", run_trials)
+        monkeypatch.setattr(running.Sweep, "_run_trials", run_trials)
         monkeypatch.setattr(driver, "joined", contextlib.nullcontext)
         monkeypatch.setattr(driver, "trial_resources", lambda spec: RESOURCES)
         memory = MemoryRecorder()
@@ -191,7 +192,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         folders.append(folder)
         return SIGNATURE
 
-    monkeypatch.setattr(driver, "on_worker", on_worker)
+    monkeypatch.setattr(running, "on_worker", on_worker)
     monkeypatch.setattr(MemoryRecorder, "wants_generator", lambda self, number, register: True)
     return folders
 
@@ -218,7 +219,7 @@ def test_sweep_that_is_stopped_or_completed_nothing_takes_no_time_for_a_generato
 def test_signal_that_ends_the_last_trials_in_order_leaves_the_generator_to_others(
     tmp_path: Path, play, exports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver.Interrupts, "happened", True)  # Tune has taken it
+    monkeypatch.setattr(running.Interrupts, "happened", True)  # Tune has taken it
     _, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
     assert (exports, memory.best) == ([], None)
 
@@ -239,7 +240,7 @@ def test_generator_that_cannot_be_exported_fails_no_sweep(
     def on_worker(function: Any, folder: str) -> None:
         raise GetTimeoutError("Get timed out")
 
-    monkeypatch.setattr(driver, "on_worker", on_worker)
+    monkeypatch.setattr(running, "on_worker", on_worker)
     result, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
     assert (result.cancelled, result.reason) == (False, None)
     assert memory.best.problem == "GetTimeoutError: Get timed out"
@@ -302,11 +303,11 @@ def killed(spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     study = SweepStudy.create(spec)
     dataset = load_dataset(spec.data.model_dump())
     with driver._leased(study) as lease, monkeypatch.context() as patch:
-        patch.setattr(driver._Sweep, "_end", lambda self, interrupted: {})
+        patch.setattr(running.Sweep, "_end", lambda self, interrupted: {})
         patch.setattr(
-            driver._Sweep, "_run_trials", lambda self, study, _: two_then_killed(study, None)
+            running.Sweep, "_run_trials", lambda self, study, _: two_then_killed(study, None)
         )
-        sweep = driver._Sweep(study, dataset, RESOURCES, [], lease)
+        sweep = running.Sweep(study, dataset, RESOURCES, [], lease)
         with pytest.raises(Killed):
             sweep.run()
 
@@ -358,7 +359,7 @@ def test_hours_and_failures_are_those_of_the_whole_sweep(
 ) -> None:
     budget = {"updates": 100, "reports": 10, "hours": 2.0, "failures": 1}
     clock = [1_000_000]
-    monkeypatch.setattr(driver, "now_ms", lambda: clock[0])
+    monkeypatch.setattr(running, "now_ms", lambda: clock[0])
 
     def crash_two(study: SweepStudy, limits: SweepLimits) -> None:
         clock[0] += 3_600_000
@@ -414,7 +415,7 @@ def test_signal_at_the_very_end_of_the_search_is_heard_before_the_confirmation(
 ) -> None:
     def complete(study: SweepStudy, limits: SweepLimits) -> None:
         ending(Outcome.COMPLETED)(study, limits)
-        monkeypatch.setattr(driver.Interrupts, "check", lambda self: interrupted(None, None))
+        monkeypatch.setattr(running.Interrupts, "check", lambda self: interrupted(None, None))
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         result, memory = play(confirming(tmp_path), complete)
@@ -439,7 +440,7 @@ def test_hours_between_a_kill_and_a_start_that_failed_do_not_count(
     with monkeypatch.context() as patch:
         killed(spec, patch)
     clock = [now_ms() + 240 * 3_600_000]
-    monkeypatch.setattr(driver, "now_ms", lambda: clock[0])
+    monkeypatch.setattr(running, "now_ms", lambda: clock[0])
     with monkeypatch.context() as patch:
         patch.setattr(SweepStudy, "settle", lambda self: interrupted(None, None))
         with pytest.raises(KeyboardInterrupt):
@@ -454,9 +455,9 @@ def test_driver_that_was_replaced_writes_nothing(
     spec = small_spec(tmp_path)
     study, memory = SweepStudy.create(spec), MemoryRecorder()
     dataset = load_dataset(spec.data.model_dump())
-    monkeypatch.setattr(driver, "run_experiment", lambda *given: None)
+    monkeypatch.setattr(running, "run_experiment", lambda *given: None)
     with driver._leased(study) as lease:
-        sweep = driver._Sweep(study, dataset, RESOURCES, [memory], lease)
+        sweep = running.Sweep(study, dataset, RESOURCES, [memory], lease)
         sweep._start()
         study.ask()
         lease.lost.set()
@@ -517,4 +518,4 @@ def test_sweep_that_is_stopped_has_no_time_for_a_store_that_is_away(
     behind = MemoryRecorder(complete=False)
     monkeypatch.setitem(globals(), "MemoryRecorder", lambda: behind)
     play(small_spec(tmp_path), interrupted)
-    assert (behind.hurried, behind.trials) == (driver.RECORDED_WITHIN, {})
+    assert (behind.hurried, behind.trials) == (running.RECORDED_WITHIN, {})

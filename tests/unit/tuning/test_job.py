@@ -20,8 +20,8 @@ from ganray.tracking.environment import describe_versions
 from ganray.tracking.recorder import Recorder
 from ganray.trial import Outcome
 from ganray.tuning import driver, job
-from ganray.tuning.driver import SweepResult
 from ganray.tuning.places import Place
+from ganray.tuning.result import SweepResult
 from ganray.tuning.study import SweepStudy
 from tests.conftest import small_spec, sweep_record
 
