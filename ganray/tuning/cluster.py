@@ -8,8 +8,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import ray
 
@@ -37,8 +37,11 @@ _SETTINGS = {
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def joined(meanwhile: Sequence[str] = ()) -> Iterator[None]:
     """Be part of a Ray cluster: of the one that this process belongs to, or of a local one.
+
+    Args:
+        meanwhile: modules to be imported while Ray starts, if it has to.
 
     Raises:
         ResourceError: no Ray can be started here.
@@ -50,7 +53,7 @@ def joined() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    with _loading("torch"):  # Ray waits for its processes, and imports nothing of it
+    with _loading(meanwhile):
         _start()
     try:
         yield
@@ -59,12 +62,13 @@ def joined() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _loading(module: str) -> Iterator[None]:
-    """Import a module in another thread meanwhile; whoever imports it then tells what is wrong."""
+def _loading(modules: Sequence[str]) -> Iterator[None]:
+    """Import modules in another thread meanwhile; who imports them later tells what is wrong."""
 
     def load() -> None:
         with contextlib.suppress(Exception):
-            importlib.import_module(module)
+            for module in modules:
+                importlib.import_module(module)
 
     thread = threading.Thread(target=load, name="ganray-loading")
     thread.start()
@@ -114,23 +118,57 @@ def cluster_resources() -> dict[str, float]:
     return found
 
 
-def on_worker(function: Callable[[Given], Found], given: Given) -> Found:
-    """What a function gives in a process of its own, perhaps on another node.
+class Aside(Generic[Given, Found]):
+    """A process of its own, perhaps on another node, for a short piece of work.
 
-    It takes no CPU of those that are counted: a short task is not to wait for other sweeps, nor is
-    a node to be started for it.
+    It takes no CPU of those that are counted: such work is not to wait for other sweeps, nor is a
+    node to be started for it.
 
-    Raises:
-        RayError: it took too long, or its process died; else what the function raises.
+    Args:
+        function: the work.
+        prepare: what the process can do before it is known what to work on.
     """
-    task = ray.remote(num_cpus=0, max_retries=1, scheduling_strategy="SPREAD")(function)
-    going = task.remote(given)
-    try:
-        found: Found = ray.get(going, timeout=TASK_SECONDS)
-    except BaseException:
-        ray.cancel(going, force=True)
-        raise
-    return found
+
+    def __init__(self, function: Callable[[Given], Found], prepare: Callable[[], None]) -> None:
+        self._function = function
+        self._prepare = prepare
+        self._actor: Any = None
+
+    def start(self) -> None:
+        """Start the process, and wait for nothing; for whom the work takes longer than that."""
+        if self._actor is None:
+            kind = ray.remote(
+                num_cpus=0, max_restarts=1, max_task_retries=1, scheduling_strategy="SPREAD"
+            )(_Aside)
+            self._actor = kind.remote(self._function)
+            self._actor.prepare.remote(self._prepare)
+
+    def __call__(self, given: Given) -> Found:
+        """What the function gives.
+
+        Raises:
+            RayError: it took too long, or its process died; else what the function raises.
+        """
+        self.start()
+        try:
+            found: Found = ray.get(self._actor.call.remote(given), timeout=TASK_SECONDS)
+        finally:
+            ray.kill(self._actor)
+            self._actor = None
+        return found
+
+
+class _Aside:
+    """What runs there."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def prepare(self, prepare: Callable[[], None]) -> None:
+        prepare()
+
+    def call(self, given: Any) -> Any:
+        return self._function(given)
 
 
 def trial_resources(spec: SweepSpec) -> dict[str, float]:

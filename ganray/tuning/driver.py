@@ -18,7 +18,9 @@ from ganray.tuning.places import Located, check_results
 from ganray.tuning.result import SweepResult
 from ganray.tuning.study import SweepStudy
 
-# PyTorch and Tune are imported where Ray has started: PyTorch is loaded meanwhile
+# Ray's start is three seconds of waiting, in which these fit; Tune is imported when it is over, as
+# both import parts of Ray
+LOADED = ("torch", "mlflow")
 
 
 def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> SweepResult:
@@ -44,7 +46,7 @@ def run_sweep(spec: SweepSpec, recorders: Sequence[Recorder] | None = None) -> S
         check_results(spec)
         for kind in (SweepStudy, ConfirmStudy):
             kind.refuse_taken(spec)
-        with joined():
+        with joined(meanwhile=LOADED):
             from ganray.data.registry import load_dataset
             from ganray.tuning.fit import check_fit
             from ganray.tuning.sweep import Sweep
@@ -93,7 +95,7 @@ def _go_on(
     recorders = _recorders(spec) if recorders is None else recorders
     with _closing(recorders):
         check_results(spec)
-        with joined():
+        with joined(meanwhile=LOADED):
             from ganray.data.registry import load_dataset
             from ganray.tuning.sweep import Sweep
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 
-from ganray.gan.checkpoint import load
-from ganray.gan.export import export_generator
 from ganray.secrets import redacted_log
 from ganray.tracking.recorder import BestGenerator, ExportedGenerator, Recorder
 from ganray.trial import GeneratorSignature
@@ -18,6 +17,12 @@ log = redacted_log("ganray.tuning")
 Export = Callable[[str], GeneratorSignature]  # as `export_file`, perhaps elsewhere
 
 
+def load_exporter() -> None:
+    """Import what exporting takes: torch's exporter imports its compiler at its first call."""
+    import_module("ganray.gan.export")
+    import_module("torch._dynamo")
+
+
 def export_file(folder: str) -> GeneratorSignature:
     """Export the generator of a trial's last checkpoint into the trial's folder.
 
@@ -26,6 +31,9 @@ def export_file(folder: str) -> GeneratorSignature:
     Raises:
         CheckpointError, ExportError, OSError: there is no such checkpoint, or it cannot be.
     """
+    from ganray.gan.checkpoint import load  # both are for the process that exports
+    from ganray.gan.export import export_generator
+
     program, signature = export_generator(load(read_file(f"{folder}/{CHECKPOINT}")))
     write_file(folder, GENERATOR, program)
     return signature
@@ -43,10 +51,16 @@ def best_generator(
         recorders: who may ask for it.
         export: what to export it with.
     """
+    best = wanted(study, recorders)
+    return None if best is None else _exported(study, best, export)
+
+
+def wanted(study: SweepStudy, recorders: Sequence[Recorder]) -> Assignment | None:
+    """The best trial so far, if some recorder wants its generator."""
     register = study.spec.tracking.register_as
     for best in study.best(1):
         if any(recorder.wants_generator(best.number, register) for recorder in recorders):
-            return _exported(study, best, export)
+            return best
     return None
 
 

@@ -48,6 +48,7 @@ class Roster:
         limits: when no more trials are started.
         capacity: how many trials may run at the moment.
         again: trials to take up first: those that an earlier start left unfinished.
+        on_last: called once, when the last trial was asked for.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Roster:
         limits: SweepLimits,
         capacity: Callable[[], int],
         again: Iterable[int] = (),
+        on_last: Callable[[], None] = lambda: None,
     ) -> None:
         self.study = study
         self.recorders = recorders
         self.limits = limits
         self._capacity = capacity
         self._again = deque(again)
+        self._on_last = on_last
         self._running: set[int] = set()
         self._waiting: set[int] = set()  # of these, who has no worker yet
 
@@ -85,6 +88,8 @@ class Roster:
             if asked is None:
                 return None
             assignment = asked
+            if self.study.is_all_asked:
+                self._on_last()
         self._running.add(assignment.number)
         self._waiting.add(assignment.number)
         return assignment

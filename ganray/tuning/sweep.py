@@ -15,9 +15,9 @@ from ganray.tracking.environment import describe_environment
 from ganray.tracking.recorder import BestGenerator, Recorder, SweepRecord
 from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
-from ganray.tuning.cluster import capacity, on_worker
+from ganray.tuning.cluster import Aside, capacity
 from ganray.tuning.confirm import ConfirmStudy, studies_of
-from ganray.tuning.generators import best_generator, export_file
+from ganray.tuning.generators import best_generator, export_file, load_exporter, wanted
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import results_location
@@ -63,6 +63,7 @@ class Sweep:
         self._attempt = 0  # 0: it has not begun
         self._interrupts = Interrupts(self._hurry)
         self._best: BestGenerator | None = None
+        self._exporter = Aside(export_file, load_exporter)
         self._is_told = False  # whether recorders know of the sweep
 
     def run(self) -> SweepResult:
@@ -128,7 +129,7 @@ class Sweep:
         """
         if self._interrupts.happened:
             return None
-        return best_generator(self._study, self._recorders, partial(on_worker, export_file))
+        return best_generator(self._study, self._recorders, self._exporter)
 
     def _new_limits(self) -> SweepLimits:
         budget = self._study.spec.budget
@@ -157,6 +158,7 @@ class Sweep:
             self._limits,
             capacity(spec, self._resources),
             again=study.resumable(),
+            on_last=self._prepare_end,
         )
         minutes = spec.budget.silence_minutes
         scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
@@ -172,6 +174,11 @@ class Sweep:
                 if not self._lease.lost.is_set():
                     roster.cancel_unfinished(self._limits.reason or "the sweep was stopped")
                     scheduler.tell_evidence()
+
+    def _prepare_end(self) -> None:
+        """The last trials are under way: what will be exported of them is loaded meanwhile."""
+        if wanted(self._study, self._recorders) is not None:
+            self._exporter.start()
 
     def _hurry(self) -> None:
         """The sweep is being stopped: whoever waits for storage or a server gives up soon."""

@@ -325,7 +325,7 @@ def test_sweep_whose_trials_were_all_stopped_is_told_the_way_to_let_them_go_on(
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster of two CPUs that is not there: enough for what is refused before any trial."""
-    monkeypatch.setattr(driver, "joined", contextlib.nullcontext)
+    monkeypatch.setattr(driver, "joined", lambda meanwhile: contextlib.nullcontext())
     monkeypatch.setattr(cluster_module, "cluster_resources", lambda: {"CPU": 2.0})
 
 
@@ -346,7 +346,7 @@ def test_taken_name_is_refused_before_ray_starts(
     file: str, ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(driver, "joined", lambda: started.append(True))
+    monkeypatch.setattr(driver, "joined", lambda meanwhile: started.append(True))
     SweepStudy.create(load_sweep(file))
     assert ganray("run", file).code == 2
     assert started == []
@@ -356,7 +356,7 @@ def test_place_for_results_that_is_none_is_refused_before_ray_starts(
     file: str, here: Path, ganray: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(driver, "joined", lambda: started.append(True))
+    monkeypatch.setattr(driver, "joined", lambda meanwhile: started.append(True))
     answer = ganray("run", file, "--storage", "foo://bar")
     assert (answer.code, answer.out) == (2, "")
     (told,) = [line for line in answer.err.splitlines() if line.startswith("ganray: ")]

@@ -20,6 +20,7 @@ from ganray.trial import GeneratorSignature, Outcome, now_ms
 from ganray.tuning import driver
 from ganray.tuning import sweep as running
 from ganray.tuning.attempts import hours_used
+from ganray.tuning.cluster import Aside
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.places import trial_location
 from ganray.tuning.result import SweepResult
@@ -118,7 +119,7 @@ def resume(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepResult, 
             next(coming)(study, self._limits)
 
         monkeypatch.setattr(running.Sweep, "_run_trials", run_trials)
-        monkeypatch.setattr(driver, "joined", contextlib.nullcontext)
+        monkeypatch.setattr(driver, "joined", lambda meanwhile: contextlib.nullcontext())
         monkeypatch.setattr(driver, "trial_resources", lambda spec: RESOURCES)
         memory = MemoryRecorder()
         result = driver.resume_sweep(spec, settings, [memory])
@@ -188,11 +189,11 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders whose generators are exported, as a recorder of every sweep wants them."""
     folders: list[str] = []
 
-    def on_worker(function: Any, folder: str) -> GeneratorSignature:
+    def call(self: Aside[str, GeneratorSignature], folder: str) -> GeneratorSignature:
         folders.append(folder)
         return SIGNATURE
 
-    monkeypatch.setattr(running, "on_worker", on_worker)
+    monkeypatch.setattr(Aside, "__call__", call)
     monkeypatch.setattr(MemoryRecorder, "wants_generator", lambda self, number, register: True)
     return folders
 
@@ -237,10 +238,10 @@ def test_sweep_that_goes_on_makes_up_for_a_generator_that_is_missing(
 def test_generator_that_cannot_be_exported_fails_no_sweep(
     tmp_path: Path, play, exports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def on_worker(function: Any, folder: str) -> None:
+    def call(self: Aside[str, GeneratorSignature], folder: str) -> None:
         raise GetTimeoutError("Get timed out")
 
-    monkeypatch.setattr(running, "on_worker", on_worker)
+    monkeypatch.setattr(Aside, "__call__", call)
     result, memory = play(small_spec(tmp_path), ending(Outcome.COMPLETED))
     assert (result.cancelled, result.reason) == (False, None)
     assert memory.best.problem == "GetTimeoutError: Get timed out"
@@ -492,7 +493,7 @@ def test_change_that_makes_it_another_sweep_is_refused_before_ray_starts(
 ) -> None:
     spec = small_spec(tmp_path)
     SweepStudy.create(spec)
-    monkeypatch.setattr(driver, "joined", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr(driver, "joined", lambda meanwhile: pytest.fail("Ray was started"))
     with pytest.raises(SpecError, match=r"budget\.updates"):
         driver.resume_sweep(spec, ["budget.updates=77"], [])
 
@@ -519,3 +520,23 @@ def test_sweep_that_is_stopped_has_no_time_for_a_store_that_is_away(
     monkeypatch.setitem(globals(), "MemoryRecorder", lambda: behind)
     play(small_spec(tmp_path), interrupted)
     assert (behind.hurried, behind.trials) == (running.RECORDED_WITHIN, {})
+
+
+def test_what_is_exported_loads_while_the_last_trials_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(Aside, "start", lambda self: started.append(True))
+    study = SweepStudy.create(small_spec(tmp_path))
+    with driver._leased(study) as lease:
+        dataset = load_dataset(study.spec.data.model_dump())
+        sweep = running.Sweep(study, dataset, RESOURCES, [MemoryRecorder()], lease)
+        monkeypatch.setattr(MemoryRecorder, "wants_generator", lambda *_: True)
+        sweep._prepare_end()
+        assert not started  # there is no best trial yet
+        first = study.ask()
+        assert first is not None
+        study.report(first.number, signals_at(100, distance=0.1))
+        study.finish(first.number, Outcome.COMPLETED)
+        sweep._prepare_end()
+    assert started

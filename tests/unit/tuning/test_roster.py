@@ -49,6 +49,22 @@ def test_no_more_trials_run_than_there_is_room_for(study: SweepStudy) -> None:
     assert sorted(memory.trials) == [0, 1, 2, 3]
 
 
+def test_the_last_trial_is_told_of_once_as_soon_as_it_is_asked_for(study: SweepStudy) -> None:
+    last: list[int] = []
+    roster = Roster(
+        study,
+        [],
+        SweepLimits(None, 5),
+        lambda: 9,
+        on_last=lambda: last.append(study.asked),
+    )
+    assert numbers(roster, 3) == [0, 1, 2]
+    assert last == []
+    assert numbers(roster, 2) == [3, None]
+    assert numbers(roster, 2) == [None, None]
+    assert last == [4]
+
+
 def test_trial_that_failed_before_it_began_is_told_of_before_its_end(study: SweepStudy) -> None:
     roster, memory = roster_of(study)
     assert numbers(roster, 1) == [0]
