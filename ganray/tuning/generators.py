@@ -3,40 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib import import_module
 
 from ganray.secrets import redacted_log
 from ganray.tracking.recorder import BestGenerator, ExportedGenerator, Recorder
 from ganray.trial import GeneratorSignature
 from ganray.tuning.diagnosis import diagnose
-from ganray.tuning.places import CHECKPOINT, GENERATOR, read_file, trial_location, write_file
+from ganray.tuning.places import GENERATOR, read_file, trial_location
 from ganray.tuning.study import Assignment, SweepStudy
 
 log = redacted_log("ganray.tuning")
 
 Export = Callable[[str], GeneratorSignature]  # as `export_file`, perhaps elsewhere
-
-
-def load_exporter() -> None:
-    """Import what exporting takes: torch's exporter imports its compiler at its first call."""
-    import_module("ganray.gan.export")
-    import_module("torch._dynamo")
-
-
-def export_file(folder: str) -> GeneratorSignature:
-    """Export the generator of a trial's last checkpoint into the trial's folder.
-
-    It is the one that `ganray sample` draws with: of the average of G's weights, if that was kept.
-
-    Raises:
-        CheckpointError, ExportError, OSError: there is no such checkpoint, or it cannot be.
-    """
-    from ganray.gan.checkpoint import load  # both are for the process that exports
-    from ganray.gan.export import export_generator
-
-    program, signature = export_generator(load(read_file(f"{folder}/{CHECKPOINT}")))
-    write_file(folder, GENERATOR, program)
-    return signature
 
 
 def best_generator(

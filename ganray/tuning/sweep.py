@@ -17,7 +17,8 @@ from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
 from ganray.tuning.cluster import Aside, capacity
 from ganray.tuning.confirm import ConfirmStudy, studies_of
-from ganray.tuning.generators import best_generator, export_file, load_exporter, wanted
+from ganray.tuning.exporting import export_file, load_exporter
+from ganray.tuning.generators import best_generator, wanted
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import results_location

@@ -11,8 +11,9 @@ from ganray.tracking.recorder import Recorder
 from ganray.tracking.store import tracking_uri
 from ganray.trial import Outcome
 from ganray.tuning.confirm import studies_of
+from ganray.tuning.exporting import export_file
 from ganray.tuning.files import STORAGE_ERRORS
-from ganray.tuning.generators import best_generator, export_file
+from ganray.tuning.generators import best_generator
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import Located, list_files, read_file, samples_name, trial_location
 from ganray.tuning.real_picture import find_real_picture

@@ -11,7 +11,8 @@ from ganray.gan.checkpoint import draw, load
 from ganray.spec.models import SweepSpec
 from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import GeneratorSignature, Outcome
-from ganray.tuning.generators import best_generator, export_file
+from ganray.tuning.exporting import export_file
+from ganray.tuning.generators import best_generator
 from ganray.tuning.places import CHECKPOINT, GENERATOR, list_files, trial_location, write_file
 from ganray.tuning.study import SweepStudy
 from tests.conftest import small_spec

@@ -14,7 +14,7 @@ from ganray.tracking.recorder import MemoryRecorder
 from ganray.tracking.schema import REAL_PICTURE
 from ganray.trial import GeneratorSignature, Outcome
 from ganray.tuning.confirm import studies_of
-from ganray.tuning.generators import export_file
+from ganray.tuning.exporting import export_file
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import BEST_PICTURE, samples_name, sweep_location, trial_location
 from ganray.tuning.study import SweepStudy
