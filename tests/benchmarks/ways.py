@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ganray.data.registry import load_dataset
 from ganray.spec.load import load_sweep, parse_sweep
 from ganray.spec.models import SweepSpec
 from ganray.trial import SIGNALS, Signals
-from ganray.tuning.session import Session, Workbench
 
 NOTES = "trials.jsonl"
 Report = Callable[[dict[str, float], int], None]
@@ -124,6 +123,7 @@ def _tune(
     import ray
     from ray import tune
 
+    import_module("ganray.tuning.session")  # training code, which such a script imports, too
     spec = load_sweep(sweep)
     ray.init(include_dashboard=False, log_to_driver=False)
     trainable = tune.with_resources(partial(_tune_trial, sweep=sweep, folder=folder), {"cpu": 1})
@@ -159,6 +159,9 @@ def _tune_trial(config: dict[str, Any], sweep: Path, folder: Path) -> None:
 
 def _train(config: Mapping[str, Any], sweep: Path, folder: Path, report: Report) -> float:
     """One trial, as a function of the user's; returns what it got to."""
+    from ganray.data.registry import load_dataset
+    from ganray.tuning.session import Session, Workbench
+
     spec = load_sweep(sweep)
     workbench = Workbench(spec, load_dataset(spec.data.model_dump()))
     session = Session(workbench, spec.trial_config(0, config))
