@@ -20,6 +20,8 @@ from ganray.trial import Outcome
 from ganray.tuning.study import SweepStudy
 
 REPORTS = 30
+LOADING = "loading Ray, "  # a driver's first words
+BEHIND = "did not reach it; the study has them"  # what it says at its end if MLflow lacks a part
 # random, so that what a trial is does not depend on the others; a rule may stop a trial early, too
 SWEEP: dict[str, Any] = {
     "name": "fault",
@@ -65,6 +67,11 @@ class Sweep:
     def spec(self) -> SweepSpec:
         """As its file has it."""
         return load_sweep(self.file)
+
+    @property
+    def is_to_be_synced(self) -> bool:
+        """Whether its last driver said that MLflow lacks a part of it, and how to bring that."""
+        return BEHIND in self.log.read_text().rpartition(LOADING)[2]
 
     def start(self, *command: str, environment: Mapping[str, str] | None = None) -> "Driver":
         """A driver in a process group of its own; by default `ganray run`."""

@@ -152,6 +152,9 @@ class Board:
         """See `Recorder`."""
         return True
 
+    def rest(self) -> None:
+        """See `Recorder`."""
+
     def hurry(self, seconds: float) -> None:
         """See `Recorder`."""
 

@@ -95,12 +95,11 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
         board.close()
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
-    if not _has_shown(spec.name, uri, console):
-        return 1
-    if _were_all_stopped(result):
-        console.print(UNPRUNED, highlight=False, soft_wrap=True)
-    record_report(spec.name, uri, console)
-    _tell_next(spec.name, uri, is_whole=recorder.complete)
+    if _has_shown(spec.name, uri, console):
+        if _were_all_stopped(result):
+            console.print(UNPRUNED, highlight=False, soft_wrap=True)
+        record_report(spec.name, uri, console)
+        _tell_next(spec.name, uri, is_whole=recorder.complete)
     return 1 if result.cancelled or result.reason is not None else 0
 
 

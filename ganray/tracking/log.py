@@ -93,6 +93,9 @@ class LogRecorder:
         """See `Recorder`: an earlier attempt's log told how it ended."""
         return outcome is None
 
+    def rest(self) -> None:
+        """See `Recorder`."""
+
     def hurry(self, seconds: float) -> None:
         """See `Recorder`; nothing here takes long."""
 

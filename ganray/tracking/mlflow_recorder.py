@@ -22,7 +22,7 @@ FLUSH_SECONDS = 1.0
 CHUNK = 1_000  # events that are taken from the queue at a time
 LIMIT = 50_000  # events that may wait for a store that is away
 GRACE_SECONDS = 60.0  # that `close` waits for a store which is away
-PATIENCE_SECONDS = 10.0  # that telling a sweep's past waits for one
+PATIENCE_SECONDS = 10.0  # that telling a sweep's past waits for one while trials are to run
 SHORTEST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
 AWAY = "the tracking store is away; the sweep goes on: %s"
@@ -60,6 +60,7 @@ class MlflowRecorder:
         self._away_since = float("inf")  # when the first try began of those that failed since
         self._closed_at = float("inf")
         self._time_to_close = float("inf")
+        self._patience = PATIENCE_SECONDS
         self._grace = float("inf")  # less, once there is a hurry
         self._thread = threading.Thread(target=self._run, name="ganray-mlflow", daemon=True)
         self._thread.start()
@@ -133,6 +134,10 @@ class MlflowRecorder:
             return False
         return outcome is None or self._writer.outcome(number) != outcome
 
+    def rest(self) -> None:
+        """See `Recorder`."""
+        self._patience = GRACE_SECONDS
+
     def hurry(self, seconds: float) -> None:
         """See `Recorder`."""
         gone = max(0.0, time.monotonic() - self._closed_at)
@@ -188,7 +193,7 @@ class MlflowRecorder:
         while not self._full and not self._is_hopeless():
             if self._found.is_set() and self._waiting < CHUNK:
                 return True
-            if time.monotonic() > self._away_since + min(PATIENCE_SECONDS, self._grace):
+            if time.monotonic() > self._away_since + min(self._patience, self._grace):
                 break
             time.sleep(0.01)
         return False

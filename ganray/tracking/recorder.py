@@ -139,6 +139,9 @@ class Recorder(Protocol):
             outcome: that it has by now, if any.
         """
 
+    def rest(self) -> None:
+        """No trial runs any more: telling the past may wait for what is away as long as `close`."""
+
     def hurry(self, seconds: float) -> None:
         """From now on `close` has so much time in all, of which what is away gets a quarter.
 
@@ -225,6 +228,9 @@ class MemoryRecorder:
     def wants(self, number: int, outcome: Outcome | None) -> bool:
         """See `Recorder`."""
         return True
+
+    def rest(self) -> None:
+        """See `Recorder`."""
 
     def hurry(self, seconds: float) -> None:
         """See `Recorder`."""

@@ -151,6 +151,9 @@ class StatusRecorder:
         """See `Recorder`: the numbers are of all attempts."""
         return True
 
+    def rest(self) -> None:
+        """See `Recorder`."""
+
     def hurry(self, seconds: float) -> None:
         """See `Recorder`; nothing here takes long."""
 

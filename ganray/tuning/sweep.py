@@ -208,6 +208,8 @@ class Sweep:
     def _tell_end(self, outcomes: Mapping[int, Outcome], interrupted: bool) -> None:
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
         behind = [recorder for recorder in self._recorders if not recorder.complete]
+        for recorder in behind:
+            recorder.rest()
         if behind and not interrupted:
             tell_all(self._studies, behind)  # the store may be back
         for recorder in self._recorders:

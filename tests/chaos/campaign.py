@@ -45,6 +45,7 @@ class Passed:
     events: list[Event]
     starts: int
     slowest_stop: float
+    synced: bool
     lost: list[str] = field(default_factory=list)
 
 
@@ -98,10 +99,12 @@ class Campaign:
         count = Counter(fault for each in self.passed for fault in each.faults)
         lines = [f"{times:5}  {fault}" for fault, times in sorted(count.items())]
         lost = sum(bool(each.lost) for each in self.passed)
+        synced = sum(each.synced for each in self.passed)
         starts = sum(each.starts for each in self.passed)
         slowest = max((each.slowest_stop for each in self.passed), default=0.0)
         lines += [
             f"{sum(count.values()):5}  faults in {len(self.passed)} sweeps, {starts} drivers",
+            f"{synced:5}  sweeps after which MLflow was still away, so that `ganray sync` was run",
             f"{lost:5}  sweeps with a loss",
             f"{slowest:5.1f}  seconds from a signal to the driver's end, at most",
         ]
@@ -148,6 +151,7 @@ class Campaign:
             events=ordeal.events,
             starts=ordeal.starts,
             slowest_stop=round(ordeal.slowest, 1),
+            synced=ordeal.synced,
             lost=lost,
         )
         self.passed.append(passed)
@@ -158,6 +162,7 @@ class Campaign:
     def _losses(self, ordeal: Ordeal, plan: Plan, peace: Peaceful) -> list[str]:
         try:
             ordeal.run(plan)
+            ordeal.sync()
         except LossError as error:
             return [str(error)]
         finally:

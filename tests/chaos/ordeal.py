@@ -71,6 +71,7 @@ class Ordeal:
         events: all that happened.
         faults: by kind.
         starts: of a driver.
+        synced: whether `ganray sync` had to be run at its end.
         slowest: the longest time that a driver took to end after a signal, in seconds.
         before: how often trials had been started that had ended when a driver was followed by
             another one.
@@ -83,6 +84,7 @@ class Ordeal:
     events: list[Event] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     starts: int = 0
+    synced: bool = False
     slowest: float = 0.0
     before: dict[int, int] = field(default_factory=dict)
 
@@ -109,6 +111,21 @@ class Ordeal:
                 time.sleep(LOOK)
         finally:
             self._bring_back()
+
+    def sync(self) -> None:
+        """What its last driver asked for, if MLflow was away at its end.
+
+        Raises:
+            LossError: it does not work.
+        """
+        if not self.sweep.is_to_be_synced:
+            return
+        place = self.ground.study(self.sweep.folder)
+        command = ("sync", self.sweep.spec.name, "--storage", place)
+        driver = self.sweep.start(*command, environment=self.environment)
+        if driver.process.wait(LONGEST):
+            raise LossError("ganray sync failed")
+        self.synced = True
 
     # --- the driver -------------------------------------------------------------------------------
 

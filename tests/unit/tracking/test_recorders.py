@@ -641,6 +641,27 @@ def test_the_past_is_not_told_to_a_store_that_stays_away(
     recorder.close()
 
 
+def test_when_no_trial_runs_any_more_the_past_waits_for_the_store(
+    quick: None, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_recorder, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(mlflow_recorder, "GRACE_SECONDS", 60.0)
+    back = time.monotonic() + 2.0
+    recorder = connect(
+        monkeypatch,
+        store,
+        lambda name: ConnectionError("refused") if time.monotonic() < back else None,
+    )
+    recorder.start_sweep(SWEEP)
+    assert not recorder.wants(0, Outcome.COMPLETED)
+    recorder.rest()
+    recorder.start_sweep(SWEEP)
+    assert recorder.wants(0, Outcome.COMPLETED)
+    assert time.monotonic() > back
+    recorder.close()
+    assert recorder.complete
+
+
 def test_trial_whose_past_was_not_told_is_told_as_a_whole_later(
     quick: None, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
