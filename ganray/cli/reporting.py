@@ -1,6 +1,5 @@
 """A sweep's report, in a folder or beside the sweep's run in MLflow."""
 
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -44,16 +43,9 @@ def record_report(name: str, uri: str, console: Console) -> None:
     """
     try:
         with working("writing the report", aloud=True):
-            _record_report(name, uri)
+            from ganray.report.recording import record_report as record
+
+            record(name, uri)
     except Exception as error:
         told = f"The report of the sweep is missing: {type(error).__name__}: {error}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
-
-
-def _record_report(name: str, uri: str) -> None:
-    from ganray.report.files import write_report
-    from ganray.report.material import gather
-    from ganray.tracking.reader import add_files
-
-    with tempfile.TemporaryDirectory() as folder:
-        add_files(name, write_report(gather(name, uri), Path(folder)), uri)

@@ -17,7 +17,7 @@ from ganray.spec.load import dump_sweep
 from ganray.spec.models import SweepSpec
 from ganray.spec.networks import CustomNetworks
 
-ENTRYPOINT: Final = "python -m ganray.tuning.job"  # the only command that a cluster is ever sent
+ENTRYPOINT: Final = "python -m ganray.job"  # the only command that a cluster is ever sent
 SWEEP_FILE: Final = "ganray-sweep.yaml"  # for people; the job reads the request alone
 STOP_SECONDS: Final = 60
 ENV_VARS: Final = {

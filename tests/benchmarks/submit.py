@@ -129,7 +129,7 @@ def _driver() -> psutil.Process:
 def _find_driver() -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if command[1:] == ["-m", "ganray.tuning.job"]:
+        if command[1:] == ["-m", "ganray.job"]:
             return process
     return None
 

@@ -157,7 +157,7 @@ def test_killed_driver_is_failed_with_what_was_known_last(
 
 def is_driver(process: psutil.Process) -> bool:
     try:
-        return process.cmdline()[1:] == ["-m", "ganray.tuning.job"]
+        return process.cmdline()[1:] == ["-m", "ganray.job"]
     except psutil.Error:
         return False
 

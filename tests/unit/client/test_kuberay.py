@@ -93,7 +93,7 @@ def test_driver_finds_its_files_in_its_working_folder() -> None:
 
 def test_entry_point_is_fixed_and_nothing_of_the_user_is_in_a_command() -> None:
     _, job = manifest(env_vars={"A": "$(touch x); b"})
-    assert job["spec"]["entrypoint"] == ENTRYPOINT == "python -m ganray.tuning.job"
+    assert job["spec"]["entrypoint"] == ENTRYPOINT == "python -m ganray.job"
     assert json.loads(job["spec"]["runtimeEnvYAML"]) == {"env_vars": {"A": "$(touch x); b"}}
     assert not re.search(r'"(command|args)"', json.dumps(job))
 

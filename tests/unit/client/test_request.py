@@ -36,7 +36,7 @@ def request(spec: SweepSpec | None = None, **more: Any) -> JobRequest:
 
 
 def test_entry_point_is_always_the_same_command() -> None:
-    assert request().entrypoint == ENTRYPOINT == "python -m ganray.tuning.job"
+    assert request().entrypoint == ENTRYPOINT == "python -m ganray.job"
 
 
 @given(

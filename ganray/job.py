@@ -1,4 +1,4 @@
-"""What a cluster runs for a submitted sweep: `python -m ganray.tuning.job`, always.
+"""What a cluster runs for a submitted sweep: `python -m ganray.job`, always.
 
 It takes no argument. What to do stands in the file that the client put into the job's folder.
 """
@@ -84,6 +84,8 @@ def _drive(folder: Path) -> int:
     if result.reason is not None:
         status.end("stopped" if result.cancelled else "failed", result.reason)
         _tell(f"ganray: the sweep ended early: {result.reason}")
+    if not result.cancelled:  # who stops a sweep gives it no time for that
+        _report(job.name, uri)
     return 1 if result.cancelled or result.reason is not None else 0
 
 
@@ -110,6 +112,16 @@ def _run(job: JobFile, recorders: Sequence[Recorder]) -> SweepResult:
     if job.spec is not None:
         return driver.run_sweep(job.spec, recorders)
     return driver.resume_sweep(Place(job.name, job.place), job.settings, recorders)
+
+
+def _report(name: str, uri: str) -> None:
+    """Add the sweep's report to its run; what goes wrong is told, and is no fault of the sweep."""
+    try:
+        from ganray.report.recording import record_report
+
+        record_report(name, uri)
+    except Exception as error:
+        _tell(f"ganray: the report of the sweep is missing: {_in_short(error)}")
 
 
 def _store(spec: SweepSpec) -> str:

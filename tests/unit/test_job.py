@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import ray
 
+from ganray import job
 from ganray.errors import NameTakenError, VersionError
+from ganray.report import recording
 from ganray.spec.job import REQUEST_FILE, JobFile
 from ganray.spec.models import SweepSpec
 from ganray.tracking import mlflow_recorder
 from ganray.tracking.environment import describe_versions
 from ganray.tracking.recorder import Recorder
 from ganray.trial import Outcome
-from ganray.tuning import driver, job
+from ganray.tuning import driver
 from ganray.tuning.places import Place
 from ganray.tuning.result import SweepResult
 from ganray.tuning.study import SweepStudy
@@ -254,3 +256,24 @@ def test_versions_are_those_that_are_installed() -> None:
     found = describe_versions()
     assert set(found) == {"python", "ganray", "ray", "torch", "optuna"}
     assert found["ray"] == ray.__version__
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_report_is_added_to_a_sweep_that_was_not_stopped(
+    cancelled: bool, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, str]] = []
+    monkeypatch.setattr(recording, "record_report", lambda *given: drawn.append(given))
+    runs(monkeypatch, lambda recorders: result(cancelled=cancelled))
+    ask(small_spec(tmp_path))
+    assert job.main() == int(cancelled)
+    assert drawn == ([] if cancelled else [("small", f"sqlite:///{tmp_path}/mlflow.db")])
+
+
+def test_report_that_cannot_be_drawn_is_no_fault_of_the_sweep(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs(monkeypatch, lambda recorders: result())
+    ask(small_spec(tmp_path))
+    assert job.main() == 0  # there is no store
+    assert "the report of the sweep is missing: TrackingError: " in capsys.readouterr().err
