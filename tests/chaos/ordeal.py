@@ -196,10 +196,12 @@ class Ordeal:
 
     def _strike(self, kind: str) -> None:
         done = None
-        if self._driver is not None and not self._stopped:  # else there will be another one soon
+        driver = self._driver
+        if driver is not None and driver.process.poll() is None and not self._stopped:
             outage = next((o for o in self.ground.outages if o.name == kind), None)
-            done = self._take_away(outage) if outage else FAULTS[kind](self, self._driver)
-        if done is None:
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                done = self._take_away(outage) if outage else FAULTS[kind](self, driver)
+        if done is None:  # there may be another driver soon
             self._at(self.chance.uniform(0.0, LATER), lambda: self._strike(kind))
             return
         self.faults.append(kind)
