@@ -194,6 +194,12 @@ def trial_resources(spec: SweepSpec) -> dict[str, float]:
     return {"CPU": asked.cpu, "GPU": gpu}
 
 
+def has_shared_gpu(resources: Mapping[str, float], spec: SweepSpec) -> bool:
+    """Whether trials have but a share of a GPU each, and the sweep may use a whole one."""
+    limit = spec.resources.max_gpus
+    return 0.0 < resources["GPU"] < 1.0 and (limit is None or limit >= 1.0)
+
+
 def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], int]:
     """How many trials of a sweep may run at a time, whenever it is called.
 

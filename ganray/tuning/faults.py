@@ -12,7 +12,8 @@ from ganray.trial import Cause
 
 # How often a trial may fail for one cause without a new report in between. Nodes come and go; that
 # a hundred of them were lost under one trial is no chance. A process that dies may have been killed
-# for the memory that it takes, by the kernel.
+# for the memory that it takes, by the kernel. Who ran out of memory beside others on a GPU is tried
+# once more with one for itself: see `Roster`.
 RETRIES: Final[dict[Cause, int]] = {
     Cause.NODE_LOST: 100,
     Cause.PROCESS_DIED: 3,

@@ -224,6 +224,7 @@ def ray_config(assignment: Assignment) -> dict[str, Any]:
         "launch": assignment.launches,
         "goes_on": assignment.launches > 1,
         "told": assignment.told,
+        "alone": assignment.alone,
     }
 
 

@@ -49,6 +49,8 @@ class Roster:
         capacity: how many trials may run at the moment.
         again: trials to take up first: those that an earlier start left unfinished.
         on_last: called once, when the last trial was asked for.
+        shares_gpus: whether trials run beside others on a GPU. One that ran out of memory there
+            waits until no other runs or is to be run, and then has a GPU for itself.
     """
 
     def __init__(
@@ -59,12 +61,16 @@ class Roster:
         capacity: Callable[[], int],
         again: Iterable[int] = (),
         on_last: Callable[[], None] = lambda: None,
+        *,
+        shares_gpus: bool = False,
     ) -> None:
         self.study = study
         self.recorders = recorders
         self.limits = limits
         self._capacity = capacity
         self._again = deque(again)
+        self._alone: deque[int] = deque()  # those that wait for a GPU of their own
+        self._shares_gpus = shares_gpus
         self._on_last = on_last
         self._running: set[int] = set()
         self._waiting: set[int] = set()  # of these, who has no worker yet
@@ -74,25 +80,31 @@ class Roster:
         """Whether `next` will never give a trial any more."""
         if self.limits.reason is not None:
             return True
-        waiting = self._again or not self.study.is_all_asked
+        waiting = self._again or self._alone or not self.study.is_all_asked
         return not waiting and not self._running  # what runs may fail and go on
 
     def next(self) -> Assignment | None:
         """The trial to start as soon as there is a worker for it; None if there is none for now."""
         if self.limits.reason is not None or len(self._running) >= self._capacity():
             return None
-        if self._again:
-            assignment = self.study.ask_again(self._again.popleft())
-        else:
-            asked = self.study.ask()
-            if asked is None:
-                return None
-            assignment = asked
-            if self.study.is_all_asked:
-                self._on_last()
+        assignment = self._next()
+        if assignment is None:
+            return None
         self._running.add(assignment.number)
         self._waiting.add(assignment.number)
         return assignment
+
+    def _next(self) -> Assignment | None:
+        if self._again:
+            return self.study.ask_again(self._again.popleft())
+        asked = self.study.ask()
+        if asked is not None:
+            if self.study.is_all_asked:
+                self._on_last()
+            return asked
+        if self._alone and not self._running:
+            return self.study.ask_again(self._alone.popleft())
+        return None
 
     def begin(self, number: int) -> None:
         """A worker has the trial, of which recorders are told, once; others' sweeps may come first.
@@ -112,7 +124,8 @@ class Roster:
         if self.study.has_ended(number):
             return None
         if self.study.record_fault(number, cause, reason):
-            self._again.append(number)
+            is_crowded = cause is Cause.OUT_OF_MEMORY and self._shares_gpus
+            (self._alone if is_crowded else self._again).append(number)
             return None
         return self.finish(number, Outcome.CRASHED, reason, cause)
 

@@ -57,6 +57,18 @@ class Workbench:
         self.pruner = None if prune is None else make_pruner(prune, budget.updates)
 
 
+def guard_gpu(share: float) -> None:
+    """Keep what this process allocates on its GPU to a share of the GPU's memory.
+
+    Who needs more runs out of memory itself, and not one of those beside it.
+
+    Args:
+        share: of one GPU; nothing is kept where it is none, or a whole one.
+    """
+    if 0.0 < share < 1.0 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
 @dataclass(frozen=True, slots=True)
 class Best:
     """A trial at its best report so far, by the sweep's objective."""

@@ -80,6 +80,7 @@ class Assignment:
     confirms: int | None = None  # the trial of the search that it repeats with another seed
     told: int = 0  # the update of the last report that the study has
     launches: int = 1  # 2 and more: it goes on after a break
+    alone: bool = False  # it ran out of memory, perhaps for those beside it
     started: int = field(default=0, compare=False)  # the first time, ms since 1970
 
 
@@ -473,6 +474,7 @@ class SweepStudy:
             confirms=attributes.get("confirms"),
             told=reports[-1]["update"] if reports else 0,
             launches=len(attributes.get(LAUNCHES, [])) or 1,
+            alone=any(fault.cause is Cause.OUT_OF_MEMORY for fault in faults_of(frozen)),
             started=started_at(frozen),
         )
 

@@ -15,7 +15,7 @@ from ganray.tracking.environment import describe_environment
 from ganray.tracking.recorder import BestGenerator, Recorder, SweepRecord
 from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
-from ganray.tuning.cluster import Aside, capacity
+from ganray.tuning.cluster import Aside, capacity, has_shared_gpu
 from ganray.tuning.confirm import ConfirmStudy, studies_of
 from ganray.tuning.exporting import export_file, load_exporter
 from ganray.tuning.generators import best_generator, wanted
@@ -160,6 +160,7 @@ class Sweep:
             capacity(spec, self._resources),
             again=study.resumable(),
             on_last=self._prepare_end,
+            shares_gpus=has_shared_gpu(self._resources, spec),
         )
         minutes = spec.budget.silence_minutes
         scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
@@ -190,7 +191,7 @@ class Sweep:
 
     def _trainable(self, spec: SweepSpec) -> Any:
         shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())
-        return tune.with_resources(shared, self._resources)
+        return tune.with_resources(shared, partial(resources_of, spec, self._resources))
 
     def _end(self, interrupted: bool) -> dict[int, Outcome]:
         outcomes = self._outcomes
@@ -216,6 +217,20 @@ class Sweep:
             if self._best is not None:
                 recorder.generator(self._best)
             recorder.end_sweep(outcomes, cancelled=cancelled)
+
+
+def resources_of(
+    spec: SweepSpec, resources: Mapping[str, float], config: Mapping[str, Any]
+) -> tune.PlacementGroupFactory:
+    """What one trial takes: a whole GPU, if its share of one was too little memory for it.
+
+    Args:
+        spec: the sweep.
+        resources: of every other trial.
+        config: see `ray_config`.
+    """
+    whole = config["alone"] and has_shared_gpu(resources, spec)
+    return tune.PlacementGroupFactory([{**resources, "GPU": 1.0} if whole else {**resources}])
 
 
 def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: SweepSpec) -> None:

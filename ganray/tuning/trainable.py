@@ -11,7 +11,7 @@ from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning.files import TrialFiles
 from ganray.tuning.places import trial_location
-from ganray.tuning.session import Session, Workbench
+from ganray.tuning.session import Session, Workbench, guard_gpu
 
 log = redacted_log("ganray.tuning")
 
@@ -61,6 +61,7 @@ class GanTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> TrialFiles:
         if self._workbench is None:
+            guard_gpu(self._share_of_gpu)
             self._workbench = Workbench(self._spec, self._dataset)
         self._session = Session(self._workbench, TrialConfig(**config["trial_config"]))
         files = TrialFiles(self._session, trial_location(self._spec, int(config["number"])))
@@ -69,6 +70,12 @@ class GanTrial(tune.Trainable):
         told = int(config.get("told", 0))
         self._untold = deque(s for s in self._session.history if s.update > told)
         return files
+
+    @property
+    def _share_of_gpu(self) -> float:
+        """What Ray has given this actor; more trials of its share may be on the same GPU."""
+        given = self.trial_resources
+        return 0.0 if given is None else float(given.required_resources.get("GPU", 0.0))
 
     def _next(self, files: TrialFiles) -> tuple[Signals, dict[str, Any]]:
         if self._untold:

@@ -5,6 +5,7 @@ had ended ran again, and the best trial is the same. See the table in the README
 """
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
@@ -140,6 +141,65 @@ def test_trial_that_exhausts_memory_is_tried_again_once_and_is_crashed(
     frame = summarize("fault", sweep.spec.tracking.uri).set_index("trial")
     assert frame.loc[0, "cause"] == "out_of_memory"
     assert frame.loc[0, "retries"] == 1
+
+
+def test_trial_that_exhausts_its_share_of_a_gpu_is_tried_again_with_a_whole_one(
+    make: Callable[..., Sweep],
+) -> None:
+    networks = {"name": "custom", "generator": "crowded:Generator"}
+    networks |= {"discriminator": "crowded:Discriminator"}
+    space = {"latent_dim": [4, 5, 6], "loss": ["hinge", "lsgan"]}
+    search = {"sampler": "grid", "trials": 6, "concurrency": 2, "space": space}
+    budget = {"updates": 600, "reports": 6}
+    resources = {"cpu": 1, "gpu": 0.5}
+    sweep = make(networks=networks, search=search, budget=budget, resources=resources, prune=None)
+    (sweep.folder / "crowded.py").write_text(CROWDED)
+    two_share_one = {"RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 2, "GPU": 1})}
+    sweep.start(environment=two_share_one).wait()
+    found = {4: [], 5: [], 6: []}
+    for trial in SweepStudy.load(sweep.spec).recorded():
+        assert trial.ending is not None
+        ending = (trial.ending.outcome, trial.ending.cause, trial.ending.retries)
+        found[trial.assignment.config.latent_dim].append(ending)
+    completed, crashed = Outcome.COMPLETED, Outcome.CRASHED
+    assert found[4] == [(completed, None, 0)] * 2
+    assert found[5] == [(completed, None, 1)] * 2  # a whole GPU is enough
+    assert found[6] == [(crashed, Cause.OUT_OF_MEMORY, 1)] * 2
+    assert disagreements(sweep.spec, expectation(sweep.spec)) == []
+
+
+CROWDED = """
+import ray
+import torch
+from torch import nn
+
+NEEDS = {5: 1.0, 6: 2.0}  # GPUs, by the length of the latent vector
+
+
+def gpus():
+    return ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
+
+
+class Generator(nn.Module):
+    def __init__(self, shape, latent_dim):
+        super().__init__()
+        self.needs = NEEDS.get(latent_dim, 0.0)
+        self.layer = nn.Linear(latent_dim, *shape)
+
+    def forward(self, noise):
+        if self.needs and gpus() < self.needs:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return self.layer(noise)
+
+
+class Discriminator(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.layer = nn.Linear(*shape, 1)
+
+    def forward(self, samples):
+        return self.layer(samples).squeeze(1)
+"""
 
 
 def test_trial_that_hangs_is_ended_and_the_sweep_goes_on(make: Callable[..., Sweep]) -> None:

@@ -12,6 +12,7 @@ from ganray.errors import ResourceError
 from ganray.spec.models import Resources
 from ganray.tuning import cluster
 from ganray.tuning.cluster import capacity, submitted_job, trial_resources
+from ganray.tuning.sweep import resources_of
 from tests.conftest import small_spec
 
 Has = dict[str, float]
@@ -155,3 +156,18 @@ def test_ray_is_tried_again_before_it_cannot_be_started(
         pass
     assert tries.count("start") == min(failures + 1, 3)
     assert tries.count("stop") == min(failures + 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "limit", "alone", "takes"),
+    [
+        *[(0.25, None, True, 1.0), (0.25, None, False, 0.25), (0.25, 0.5, True, 0.25)],
+        *[(0.25, 1, True, 1.0), (1.0, None, True, 1.0), (2.0, None, True, 2.0), (0, None, True, 0)],
+    ],
+)
+def test_trial_that_is_to_be_alone_takes_a_whole_gpu_where_others_share_one(
+    gpu: float, limit: float | None, alone: bool, takes: float, tmp_path: Path
+) -> None:
+    spec = small_spec(tmp_path, resources={"max_gpus": limit})
+    found = resources_of(spec, {"CPU": 1.0, "GPU": gpu}, {"alone": alone})
+    assert found.required_resources == {"CPU": 1.0, **({"GPU": takes} if takes else {})}

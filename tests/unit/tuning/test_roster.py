@@ -164,3 +164,33 @@ def test_sweep_that_goes_on_takes_up_what_was_left_first(tmp_path: Path, study: 
     roster = Roster(again, [memory], SweepLimits(None, 5), lambda: 3, again.resumable())
     assert numbers(roster, 4) == [0, 1, 2, None]
     assert again.outcomes() == {}
+
+
+def test_trial_that_ran_out_of_memory_beside_others_goes_on_when_it_can_be_alone(
+    study: SweepStudy,
+) -> None:
+    roster = Roster(study, [], SweepLimits(None, 5), lambda: 2, shares_gpus=True)
+    assert numbers(roster, 2) == [0, 1]
+    roster.fail(0, Cause.OUT_OF_MEMORY, "CUDA out of memory")
+    assert numbers(roster, 2) == [2, None]
+    complete(roster, 1)
+    assert numbers(roster, 2) == [3, None]
+    complete(roster, 2)
+    assert numbers(roster, 1) == [None]  # not beside the last one
+    assert not roster.is_done
+    complete(roster, 3)
+    alone = roster.next()
+    assert alone is not None
+    assert (alone.number, alone.alone, alone.launches) == (0, True, 2)
+    roster.fail(0, Cause.OUT_OF_MEMORY, "CUDA out of memory")
+    assert roster.is_done
+    assert study.outcomes()[0] is Outcome.CRASHED
+
+
+def test_trial_that_ran_out_of_memory_with_a_gpu_for_itself_goes_on_at_once(
+    study: SweepStudy,
+) -> None:
+    roster = Roster(study, [], SweepLimits(None, 5), lambda: 2)
+    assert numbers(roster, 2) == [0, 1]
+    roster.fail(0, Cause.OUT_OF_MEMORY, "CUDA out of memory")
+    assert numbers(roster, 2) == [0, None]

@@ -21,7 +21,7 @@ from ganray.gan.checkpoint import load, load_generator
 from ganray.metrics.registry import METRICS, evaluate
 from ganray.spec.models import SweepSpec
 from ganray.trial import SIGNALS, Signals, TrialConfig
-from ganray.tuning.session import MILESTONES, Session, Workbench
+from ganray.tuning.session import MILESTONES, Session, Workbench, guard_gpu
 from tests.conftest import small_spec
 
 CONFIG = TrialConfig(batch_size=16, latent_dim=4, d_lr=1e-3, g_lr=1e-3, seed=3)
@@ -355,3 +355,14 @@ def test_session_goes_on_from_its_own_checkpoints_only(tmp_path: Path, dataset: 
         session.restore(session.best.checkpoint())
     with pytest.raises(CheckpointError, match="no checkpoint"):
         session.restore(session.checkpoint()[:100])
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.25, [0.25]), (1.0, []), (2.0, []), (0.0, [])])
+def test_process_that_has_a_share_of_a_gpu_is_kept_to_it(
+    share: float, kept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
+    guard_gpu(share)
+    assert found == kept
