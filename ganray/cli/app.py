@@ -49,6 +49,7 @@ app = typer.Typer(
     app,
     SWEEPS,
     "ganray validate sweeps/ring.yaml --set budget.updates=2000",
+    "ganray validate sweeps/ring.yaml --measure",
     "ganray validate --schema > schema.json",
 )
 def validate(
@@ -57,6 +58,9 @@ def validate(
     ] = None,
     settings: Settings = None,
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of a sweep file.")] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Train a little on this GPU, to say how many trials fit on it.")
+    ] = False,
 ) -> None:
     """Check a sweep file; every problem is told at once."""
     if schema:
@@ -79,6 +83,12 @@ def validate(
         f"{spec.budget.updates} updates on {spec.data.name}, "
         f"searching {', '.join(search.space.entries)}{again if confirm.trials else ''}"
     )
+    if measure:
+        with working("measuring trials on the GPU"):
+            from ganray.cli.rooms import advise
+
+            advice = advise(spec)
+        print(advice)
 
 
 @command(

@@ -1,0 +1,78 @@
+"""How many trials of a sweep fit on a GPU, from some that were trained and measured there."""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import torch
+from optuna.samplers import RandomSampler
+
+from ganray.data.dataset import Dataset
+from ganray.spec.models import Budget, SweepSpec
+from ganray.spec.space import Choices
+from ganray.trial import TrialConfig
+from ganray.tuning.session import Session, Workbench
+from ganray.tuning.space import suggest
+
+TRIED = 8  # points of the search space, at least: losses and penalties differ in what they keep
+UPDATES = 8  # of each: what a trial takes does not grow after that
+GROW = ("batch_size", "pack", "latent_dim")  # tried at their largest
+USABLE = 0.95  # of a GPU's memory: allocators leave gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a trial takes of a GPU.
+
+    Args:
+        device: the GPU's name.
+        memory: of the GPU, bytes.
+        trial: bytes that the largest trial took in a process of its own, its context included.
+    """
+
+    device: str
+    memory: int
+    trial: int
+
+    @property
+    def fits(self) -> int:
+        """How many trials the memory is enough for."""
+        return int(USABLE * self.memory // self.trial)
+
+
+def measure_room(spec: SweepSpec, dataset: Dataset) -> Room:
+    """Train a few updates of some trials on this machine's GPU, and measure them once.
+
+    Memory that other processes take there counts as the trial's, so the answer errs on the safe
+    side.
+
+    Args:
+        spec: the sweep; of its trials those that are tried have the largest batches and latents.
+        dataset: its data.
+    """
+    budget = Budget(updates=UPDATES, reports=1)
+    small = spec.model_copy(update={"budget": budget, "prune": None})
+    workbench = Workbench(small, dataset, "cuda")
+    most = 0
+    for config in candidates(small):
+        torch.cuda.reset_peak_memory_stats()
+        Session(workbench, config).next_report()
+        most = max(most, torch.cuda.max_memory_reserved())
+        gc.collect()
+        torch.cuda.empty_cache()
+    free, memory = torch.cuda.mem_get_info()
+    context = memory - free - torch.cuda.memory_reserved()
+    return Room(torch.cuda.get_device_name(), memory, context + most)
+
+
+def candidates(spec: SweepSpec) -> Iterator[TrialConfig]:
+    """Trials as the search may ask for them, at their largest; every choice once or more."""
+    entries = spec.search.space.entries
+    largest: dict[str, Any] = {name: entries[name].largest for name in GROW if name in entries}
+    choices = {n: e.choices for n, e in entries.items() if isinstance(e, Choices)}
+    study = optuna.create_study(sampler=RandomSampler(spec.search.seed))
+    for number in range(max(TRIED, *map(len, choices.values()), 0)):
+        study.enqueue_trial({name: of[number % len(of)] for name, of in choices.items()})
+        yield spec.trial_config(number, {**suggest(study.ask(), spec), **largest})
