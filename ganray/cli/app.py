@@ -48,8 +48,7 @@ app = typer.Typer(
 @command(
     app,
     SWEEPS,
-    "ganray validate sweeps/ring.yaml --set budget.updates=2000",
-    "ganray validate sweeps/ring.yaml --measure",
+    "ganray validate sweeps/ring.yaml --set budget.updates=2000 --measure",
     "ganray validate --schema > schema.json",
 )
 def validate(

@@ -568,7 +568,7 @@ def test_recorder_in_a_hurry_waits_for_no_request(
         else:
             recorder.hurry(0.5)
         recorder.close()
-        assert 0.4 < time.monotonic() - start < 3.0
+        assert 0.4 < time.monotonic() - start < 6.0
     assert not recorder.complete
     assert "bring them there with `ganray sync small`" in caplog.text
 
@@ -595,7 +595,7 @@ def test_recorder_in_a_hurry_leaves_what_it_has_no_time_for(
     recorder.hurry(1.0)
     start = time.monotonic()
     recorder.close()
-    assert time.monotonic() - start < 3.0
+    assert time.monotonic() - start < 6.0
     assert recorder.lost > 10
 
 

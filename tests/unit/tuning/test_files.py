@@ -215,9 +215,16 @@ def config_of(number: int) -> dict[str, Any]:
     return {"number": number, "trial_config": asdict(replace(CONFIG, seed=number))}
 
 
+def bare_actor() -> GanTrial:
+    """One that Tune has not set up, on a machine without a GPU."""
+    actor = GanTrial.__new__(GanTrial)
+    actor._trial_info = None
+    return actor
+
+
 def actor_of(spec: SweepSpec, dataset: Dataset) -> GanTrial:
     """The trainable with its first trial, 0, as Ray would set it up."""
-    actor = GanTrial.__new__(GanTrial)
+    actor = bare_actor()
     actor.setup(config_of(0), dataset, spec.to_json())
     return actor
 
@@ -308,7 +315,7 @@ def test_trial_goes_on_in_another_process_as_if_nothing_had_happened(
 ) -> None:
     spec = small_spec(tmp_path, budget=BUDGET, prune=None)
     steps(actor_of(spec, dataset), died_after)  # and it is killed: nothing is written any more
-    again = GanTrial.__new__(GanTrial)
+    again = bare_actor()
     config = {**config_of(0), "goes_on": True, "told": whole[told - 1].update}
     again.setup(config, dataset, spec.to_json())
     first = again.step()
@@ -323,7 +330,7 @@ def test_trial_goes_on_in_another_process_as_if_nothing_had_happened(
 def test_report_told_again_has_its_picture(tmp_path: Path, dataset: Dataset) -> None:
     spec = small_spec(tmp_path, budget=BUDGET, prune=None)
     steps(actor_of(spec, dataset), 5)
-    again = GanTrial.__new__(GanTrial)
+    again = bare_actor()
     again.setup({**config_of(0), "goes_on": True, "told": 10}, dataset, spec.to_json())
     pictures = [{u: Path(p).name for u, p in r["pictures"]} for r in steps(again, 4)]
     assert pictures == [{20: "samples-0000000020.png"}, {}, {}, {50: "samples-0000000050.png"}]
@@ -361,7 +368,7 @@ def test_checkpoint_that_cannot_be_read_costs_time_only(
         checkpoint.unlink()
     else:
         checkpoint.write_bytes(content)
-    again = GanTrial.__new__(GanTrial)
+    again = bare_actor()
     again.setup({**config_of(0), "goes_on": True, "told": 50}, dataset, spec.to_json())
     assert values(steps(again, 20)) == whole
     assert ("starts again from its beginning" in caplog.text) is (content is not None)
@@ -381,7 +388,7 @@ def test_storage_that_is_away_when_a_trial_goes_on_is_waited_for(
 
     monkeypatch.setattr(module, "read_file", read)
     monkeypatch.setattr(module, "PAUSE", 0.0)
-    again = GanTrial.__new__(GanTrial)
+    again = bare_actor()
     again.setup({**config_of(0), "goes_on": True, "told": 50}, dataset, spec.to_json())
     assert values(steps(again, 15)) == whole[5:]
 

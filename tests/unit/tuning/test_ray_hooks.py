@@ -338,4 +338,5 @@ def test_config_of_a_trial_is_all_that_a_worker_needs(study: SweepStudy) -> None
         "launch": 1,
         "goes_on": False,
         "told": 0,
+        "alone": False,
     }
