@@ -148,7 +148,8 @@ def _reported(spec: SweepSpec) -> RecordedTrial | None:
 
 def _joined(cluster: RealCluster, pid: int) -> float:
     """When a driver's core began to log, which is at the end of `ray.init`."""
-    (log,) = cluster.folder.glob(f"ray/session_2*/logs/python-core-driver-*_{pid}.log")
+    logs = cluster.folder.glob("*/session_2*/logs/python-core-driver-*")
+    (log,) = [log for log in logs if log.stem.endswith(f"_{pid}")]
     line = re.search(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ", log.read_text())
     assert line is not None, log
     moment = datetime.strptime(line[1], "%Y-%m-%d %H:%M:%S").timestamp()
