@@ -38,9 +38,9 @@ STEPS = {  # of the way, by what ends them
     "posted": "client: the job is posted",
     "driver": "Ray: job supervisor, runtime environment, driver's process",
     "joined": "driver: imports, ray.init",
-    "begun": "driver: data, fit, study, lease",
-    "launched": "driver: status, MLflow's queue, Tune, first trial asked for",
-    "trained": "worker: process, imports, data, networks",
+    "begun": "driver: PyTorch and Tune; data, fit, study, lease",
+    "launched": "driver: Tune; workers: processes, imports",
+    "trained": "worker: networks",
     "reported": "worker: updates up to the first report, and measuring it",
 }
 

@@ -577,8 +577,10 @@ def test_recorder_in_a_hurry_delivers_what_it_is_told_later(quick: None, store: 
     recorder = MlflowRecorder(store, "ganray")
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
-    recorder.hurry(1.0)
-    time.sleep(1.2)  # in which running trials are stopped
+    while recorder._waiting:  # MLflow is loaded, and its tables are made
+        time.sleep(0.05)
+    recorder.hurry(2.0)
+    time.sleep(2.2)  # in which running trials are stopped
     recorder.end_trial(ending(0, Outcome.CANCELLED))
     recorder.close()
     assert recorder.complete
