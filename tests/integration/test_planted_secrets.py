@@ -80,7 +80,7 @@ def told() -> Iterator[Told]:
     try:
         for name, store in (("good", ""), ("away", away)):
             code, out = run(folder, ["run", "s.yaml", "--name", name], store, arguments)
-            assert code == (1 if store else 0), out
+            assert code == 0, out  # the sweep is done, whatever its store has of it
             output += out
         output += run(folder, ["summary", "away"], away, arguments)[1]
         yield Told(folder, output, arguments)
