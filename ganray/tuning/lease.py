@@ -32,7 +32,7 @@ class Holder:
     """A driver of a study, as it last told of itself."""
 
     token: str
-    generation: int  # one more than that of whoever held the lease before
+    generation: int  # one more than that of whoever held or wanted the lease before
     host: str
     machine: str  # processes of equal machines see each other's process ids
     pid: int
@@ -41,6 +41,7 @@ class Holder:
     at: int  # of the last beat, alike
     beats: int = 0
     job: str | None = None  # the Ray job that it runs in
+    holds: bool = False  # or wanted the lease, until it saw that nobody else does
     released: bool = False
 
     def __str__(self) -> str:
@@ -84,9 +85,10 @@ class Lease:
     """The right to drive a study, kept alive by a thread of its own until it is released.
 
     The study holds an attribute for each of its drivers, which that driver alone writes. To
-    acquire, a driver writes its own first and then looks for others: of two that come at the same
-    time, at least one sees the other and withdraws. A later holder has a higher generation; a
-    driver that was suspended, and taken for dead, finds one at its next beat and has lost.
+    acquire, a driver writes that it wants the lease and then looks for others: of two that come at
+    the same time, at least one sees the other and withdraws. A later holder has a higher
+    generation; a driver that was suspended, and taken for dead, finds one at its next beat and has
+    lost.
     """
 
     def __init__(
@@ -129,8 +131,9 @@ class Lease:
             before = _entries(study)
             for other in _holders(before):
                 _refuse_alive(study, other, watch)
-            mine = _this_process(_generation(before) + 1, job)
-            if _claim(study, mine):
+            generation = 1 + max((each.generation for each in before.values()), default=0)
+            mine = _claim(study, _this_process(generation, job), before)
+            if mine is not None:
                 return cls(study, mine, interval, on_lost)
             time.sleep(random.uniform(0.1, 1.0))  # not in step with the rival
 
@@ -174,14 +177,15 @@ class Lease:
 
     def _is_lost(self) -> bool:
         try:
-            return _generation(_entries(self._study)) > self.holder.generation
+            return _last_held(_entries(self._study)) > self.holder.generation
         except KeyError:  # there is no such study any more
             return True
 
 
 def holder(study: Study) -> Holder | None:
     """Who has the lease of a study, dead or alive; None if it was released, or never taken."""
-    return max(_holders(_entries(study)), key=lambda each: each.beats, default=None)
+    found = _holders(_entries(study))
+    return max(found, key=lambda each: (each.holds, each.beats), default=None)
 
 
 def _entries(study: Study) -> dict[str, Holder]:
@@ -191,14 +195,15 @@ def _entries(study: Study) -> dict[str, Holder]:
     return {each.token: each for each in found}
 
 
-def _generation(entries: dict[str, Holder]) -> int:
-    return max((each.generation for each in entries.values()), default=0)
+def _last_held(entries: dict[str, Holder]) -> int:
+    """The generation of the last driver that had the lease; 0 if none ever had."""
+    return max((each.generation for each in entries.values() if each.holds), default=0)
 
 
 def _holders(entries: dict[str, Holder]) -> list[Holder]:
-    """Who may have the lease: more than one, if one was killed while it tried to get it."""
-    last = _generation(entries)
-    return [each for each in entries.values() if each.generation == last and not each.released]
+    """Who may have the lease: those that want it, too, for they may have been killed so."""
+    last = _last_held(entries)
+    return [each for each in entries.values() if each.generation >= last and not each.released]
 
 
 def _write(study: Study, mine: Holder) -> None:
@@ -217,29 +222,36 @@ def _refuse_alive(study: Study, other: Holder, watch: float) -> None:
         raise _running(study, other)
 
 
-def _claim(study: Study, mine: Holder) -> bool:
-    """Take the lease; False if another driver came, too: then nobody may have it."""
+def _claim(study: Study, mine: Holder, before: dict[str, Holder]) -> Holder | None:
+    """Take the lease; None if another driver came, too: then nobody may have it.
+
+    Args:
+        study: whose lease it is.
+        mine: this process, which does not hold it yet.
+        before: the drivers that there were; who may have had the lease of them is dead.
+    """
     _held.add(mine.token)
     try:
         _write(study, mine)
-        if not _has_rival(_entries(study), mine):
-            return True
+        if not _has_rival(_entries(study), mine, before):
+            mine = replace(mine, holds=True)
+            _write(study, mine)
+            return mine
         _write(study, replace(mine, released=True))
     except BaseException:
         _held.discard(mine.token)
         raise
     _held.discard(mine.token)
-    return False
+    return None
 
 
-def _has_rival(entries: dict[str, Holder], mine: Holder) -> bool:
-    """Whether another driver claims the lease, or has had it, since the last one died."""
-    others = [each for each in entries.values() if each.token != mine.token]
-    return any(
-        other.generation > mine.generation
-        or (other.generation == mine.generation and not other.released)
-        for other in others
-    )
+def _has_rival(entries: dict[str, Holder], mine: Holder, before: dict[str, Holder]) -> bool:
+    """Whether another driver wants the lease, or has had it, since this one looked.
+
+    Of whatever generation: who looked earlier, and writes later, may have a lower one.
+    """
+    came = (e for e in entries.values() if e.token != mine.token and e.token not in before)
+    return _last_held(entries) >= mine.generation or any(not each.released for each in came)
 
 
 def _running(study: Study, other: Holder) -> SweepRunningError:

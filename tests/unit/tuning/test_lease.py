@@ -275,12 +275,13 @@ def test_driver_of_a_deleted_study_has_lost(study: Study, leases: list[Lease]) -
     assert leases[0].lost.wait(10.0)
 
 
-@pytest.mark.parametrize("generation", [2, 3])
+@pytest.mark.parametrize("generation", [1, 2, 3])  # it looked before this one did, with it, after
 def test_driver_that_comes_at_the_same_time_is_given_way(
     generation: int, study: Study, monkeypatch: pytest.MonkeyPatch, leases: list[Lease]
 ) -> None:
-    gone, rival = elsewhere(), elsewhere(generation=generation)
-    lease._write(study, gone)
+    lease._write(study, elsewhere(holds=True))  # which is dead
+    lease._write(study, elsewhere(generation=1, released=True))  # which only wanted the lease
+    rival = elsewhere(generation=generation)
     write, written = lease._write, []
 
     def meet(study: Study, mine: Holder) -> None:
@@ -291,9 +292,40 @@ def test_driver_that_comes_at_the_same_time_is_given_way(
 
     monkeypatch.setattr(lease, "_write", meet)
     leases.append(Lease.acquire(study, watch=0.2))
-    first, withdrawn, second = written[:3]
+    first, withdrawn, second, held = written[:4]
     assert withdrawn == replace(first, released=True)
-    assert second.generation == generation + 1  # the rival never beat
+    assert second.generation == max(first.generation, generation) + 1  # the rival never beat
+    assert held == replace(second, holds=True)
+
+
+def test_driver_that_has_had_the_lease_since_this_one_looked_is_not_doubled(
+    study: Study, monkeypatch: pytest.MonkeyPatch, leases: list[Lease]
+) -> None:
+    """It looked before the claims were withdrawn that this one saw: its generation is lower."""
+    lease._write(study, elsewhere(generation=1, released=True))
+    write, rivals = lease._write, [elsewhere(generation=1, holds=True)]
+
+    def meet(study: Study, mine: Holder) -> None:
+        if rivals:
+            rival = rivals.pop()
+            write(study, rival)
+            threading.Timer(0.5, lambda: write(study, replace(rival, beats=1))).start()
+        write(study, mine)
+
+    monkeypatch.setattr(lease, "_write", meet)
+    with pytest.raises(SweepRunningError, match="process 7 on far"):
+        leases.append(Lease.acquire(study, watch=20.0))
+
+
+def test_claim_that_is_withdrawn_takes_the_lease_from_nobody(
+    study: Study, leases: list[Lease]
+) -> None:
+    leases.append(Lease.acquire(study, interval=0.05))
+    lease._write(study, elsewhere(generation=9))
+    beats = leases[0].holder.beats
+    assert eventually(lambda: leases[0].holder.beats > beats + 3)
+    assert not leases[0].lost.is_set()
+    assert holder(study).token == leases[0].holder.token
 
 
 def test_driver_that_was_killed_while_it_tried_hides_no_other(
