@@ -84,7 +84,7 @@ def validate(
     )
     if measure:
         with working("measuring trials on the GPU"):
-            from ganray.cli.rooms import advise
+            from ganray.cli.sharing import advise
 
             advice = advise(spec)
         print(advice)

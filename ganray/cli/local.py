@@ -69,11 +69,12 @@ def _tell_finished(name: str, storage: Mapping[str, str], finished: Finished) ->
     tell(f"Give it more with a larger number of trials:\n  {more}")
 
 
-def _tell_next(name: str, uri: str, *, is_whole: bool) -> None:
+def _tell_next(spec: SweepSpec, uri: str, *, is_whole: bool) -> None:
     """What to do with a sweep that has ended: commands to be copied, each on a line of its own."""
     if not is_whole:
-        tell(f"\nMLflow lacks a part of it, which the study has:\n  {command('sync', name)}")
+        tell(f"\nMLflow lacks a part of it, which the study has:\n  {_sync(spec)}")
         return
+    name = spec.name
     store = [] if uri == tracking_uri() else ["--tracking-uri", redact(uri)]
     tell("\nEvery trial is recorded in MLflow. What next:")
     for purpose, words in (
@@ -95,23 +96,29 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
         board.close()
     if result.reason is not None:
         console.print(f"The sweep ended early: {result.reason}", highlight=False)
-    if _has_shown(spec.name, uri, console):
+    if _has_shown(spec, uri, console):
         if _were_all_stopped(result):
             console.print(UNPRUNED, highlight=False, soft_wrap=True)
         record_report(spec.name, uri, console)
-        _tell_next(spec.name, uri, is_whole=recorder.complete)
+        _tell_next(spec, uri, is_whole=recorder.complete)
     return 1 if result.cancelled or result.reason is not None else 0
 
 
-def _has_shown(name: str, uri: str, console: Console) -> bool:
+def _sync(spec: SweepSpec) -> str:
+    """The command that brings to MLflow what it lacks."""
+    place = spec.storage.study or spec.storage.results
+    return command("sync", spec.name, *(["--storage", place] if place else []))
+
+
+def _has_shown(spec: SweepSpec, uri: str, console: Console) -> bool:
     """Print the summary; False where the store is away or has not all of it, which is told.
 
     The study has the sweep as it ended, so that this is no error of whoever started it.
     """
     try:
-        print_summary(name, uri)
+        print_summary(spec.name, uri)
     except (TrackingError, UnknownSweepError) as error:
-        told = f"No summary yet: {error}\nOnce the store is back:\n  {command('sync', name)}"
+        told = f"No summary yet: {error}\nOnce the store is back:\n  {_sync(spec)}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
         return False
     return True

@@ -17,7 +17,7 @@ from ganray.gan.networks import CONDITIONED, latents
 from ganray.gan.trainer import networks_of
 from ganray.trial import TrialConfig
 
-FORMAT = 1
+FORMAT = 2  # 1: optimisers saved what the classes of torch do
 EXAMPLES = 100  # of conditions that are no labels, to draw samples by
 DECODER = "decoder."
 

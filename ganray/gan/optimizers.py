@@ -2,7 +2,7 @@
 
 They are torch's functional optimisers, which move weights exactly as the classes of `torch.optim`
 do. Those classes import torch's whole compiler at their first step, which takes each process of a
-sweep a second, and spend as long in their hooks as a small network's update takes of Adam.
+sweep a second, and a third of a small network's step of Adam goes into their hooks.
 """
 
 from abc import ABC, abstractmethod

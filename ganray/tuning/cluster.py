@@ -24,7 +24,7 @@ _ADDRESS = "RAY_ADDRESS"
 _ROUNDING = 1e-9  # of a quotient: 1 / (1 / 93) is a little less than 93
 START_TRIES = 3  # Ray waits 30 s for its own processes, which is too short on a busy machine
 LOOK_AGAIN = 2.0  # seconds after which the cluster is asked again what it has
-TASK_SECONDS = 120.0  # that what takes a few of them may take
+TASK_SECONDS = 120.0  # for a short piece of work, which takes a few
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # files that nobody reads, at 1.5 ms a report
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nobody reads Tune's own state: every trial that there was
@@ -135,7 +135,7 @@ class Aside(Generic[Given, Found]):
         self._actor: Any = None
 
     def start(self) -> None:
-        """Start the process, and wait for nothing; for whom the work takes longer than that."""
+        """Start the process, without waiting for it; by itself a call does so, too."""
         if self._actor is None:
             kind = ray.remote(
                 num_cpus=0, max_restarts=1, max_task_retries=1, scheduling_strategy="SPREAD"

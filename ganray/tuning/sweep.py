@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 
 from ganray.data.dataset import Dataset
 from ganray.spec.load import dump_sweep
@@ -180,7 +181,8 @@ class Sweep:
     def _prepare_end(self) -> None:
         """The last trials are under way: what will be exported of them is loaded meanwhile."""
         if wanted(self._study, self._recorders) is not None:
-            self._exporter.start()
+            with contextlib.suppress(RayError):  # it is told when the generator is exported
+                self._exporter.start()
 
     def _hurry(self) -> None:
         """The sweep is being stopped: whoever waits for storage or a server gives up soon."""
@@ -208,10 +210,10 @@ class Sweep:
 
     def _tell_end(self, outcomes: Mapping[int, Outcome], interrupted: bool) -> None:
         cancelled = interrupted or Outcome.CANCELLED in outcomes.values()
-        behind = [recorder for recorder in self._recorders if not recorder.complete]
+        behind = [r for r in self._recorders if not (r.complete or interrupted)]
         for recorder in behind:
             recorder.rest()
-        if behind and not interrupted:
+        if behind:
             tell_all(self._studies, behind)  # the store may be back
         for recorder in self._recorders:
             if self._best is not None:

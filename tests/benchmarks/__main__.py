@@ -43,7 +43,7 @@ from tests.benchmarks.measure import measure
 from tests.benchmarks.pruning import pruning
 from tests.benchmarks.record import record
 from tests.benchmarks.report import report
-from tests.benchmarks.results import STORED, Rows, load, machine, regressions, save
+from tests.benchmarks.results import STORED, WORSE, Rows, load, machine, regressions, save
 from tests.benchmarks.search import search
 from tests.benchmarks.step import step
 from tests.benchmarks.submit import submit
@@ -92,7 +92,8 @@ def _keep(rows: Rows, given: Given) -> None:
     stored = STORED / f"{machine()}.json"
     if stored.exists():
         worse = regressions(rows, load(stored))
-        print(f"\nbeside {stored.name}: " + ("nothing is 1.5 times worse" if not worse else ""))
+        told = "" if worse else f"nothing is {WORSE:g} times worse"
+        print(f"\nbeside {stored.name}: {told}")
         print(*worse, sep="\n")
     else:
         print(f"\nnothing is stored of a machine of this kind: {stored.name}")

@@ -11,12 +11,11 @@ from mlflow.entities import Metric, Param
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 
 from ganray.summary import history, summarize
-from ganray.tracking.mlflow_recorder import MlflowRecorder
-from ganray.tracking.recorder import TrialRecord
-from ganray.trial import SIGNALS, Ending, Outcome, Signals, State, TrialConfig, Verdict
+from ganray.trial import SIGNALS, Signals, TrialConfig
 from tests.benchmarks.growth_runs import ready_made
+from tests.benchmarks.recorded import tell_sweep
 from tests.benchmarks.results import Rows, ratios, row, tell
-from tests.conftest import STARTED, sweep_record
+from tests.conftest import STARTED
 
 TRIALS, REPORTS = 10, 20
 NAME = "recorded"
@@ -52,23 +51,8 @@ def _clocked(function: Callable[[], object]) -> float:
 
 
 def by_ganray(uri: str) -> None:
-    """All told at once, as after an outage; with states, notes, tags and a saved view."""
-    recorder = MlflowRecorder(uri, "ganray")
-    recorder.start_sweep(sweep_record(name=NAME, searched=("loss",), updates=REPORTS))
-    for number in range(TRIALS):
-        params = asdict(TrialConfig())
-        given = {"loss": params["loss"]}
-        recorder.start_trial(
-            TrialRecord(number=number, params=params, searched=given, started=STARTED)
-        )
-        made = [ready_made(number, update + 1) for update in range(REPORTS)]
-        for signals in made:
-            recorder.report(number, signals, Verdict(State.HEALTHY), STARTED + signals.update)
-        end = {"outcome": Outcome.COMPLETED, "at": STARTED + 2 * REPORTS, "history": made}
-        recorder.end_trial(Ending(number=number, objective=made[-1].distance, **end))
-    recorder.end_sweep({}, cancelled=False)
-    recorder.close()
-    assert recorder.complete
+    """All told at once, as after an outage."""
+    tell_sweep(uri, NAME, TRIALS, range(1, REPORTS + 1))
 
 
 def by_batches(uri: str) -> None:

@@ -4,21 +4,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
 
 from ganray.summary import summarize
-from ganray.tracking.mlflow_recorder import MlflowRecorder
-from ganray.tracking.recorder import TrialRecord
-from ganray.trial import Ending, Outcome, State, TrialConfig, Verdict
-from tests.benchmarks.growth_runs import BUDGET, ready_made
+from tests.benchmarks.growth_runs import BUDGET
+from tests.benchmarks.recorded import tell_sweep
 from tests.benchmarks.results import Rows, ratios, tell
-from tests.conftest import STARTED, sweep_record
 from tests.servers import PostgresServer
 
-TRIALS, REPORTS = 1_000, 4
+TRIALS = 1_000
+UPDATES = [BUDGET * (i + 1) // 4 for i in range(4)]
 NAME = "summarized"
 
 
@@ -27,7 +24,7 @@ def summary(runs: int) -> Rows:
     rows: Rows = []
     for kind, store in (("SQLite", sqlite), ("PostgreSQL", postgres)):
         with store() as uri:
-            _record(uri)
+            tell_sweep(uri, NAME, TRIALS, UPDATES)
             ways = {"summarize": lambda: summarize(NAME, uri), "search_runs": lambda: search(uri)}
             taken = _alternating(ways, runs)
             rows += ratios(f"summary, {kind}", taken, "search_runs")
@@ -59,27 +56,6 @@ def search(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
     found = mlflow.search_runs(experiment_names=["ganray"], max_results=2 * TRIALS)
     assert len(found) == TRIALS + 1  # the sweep's own run, too
-
-
-def _record(uri: str) -> None:
-    """A sweep with as many values a trial as one on the ring, straight to the recorder."""
-    recorder = MlflowRecorder(uri, "ganray")
-    searched = ("loss", "d_steps", "d_lr", "g_lr", "weight_clip")
-    recorder.start_sweep(sweep_record(name=NAME, searched=searched, updates=BUDGET, trials=TRIALS))
-    params = asdict(TrialConfig(weight_clip=0.01))
-    for number in range(TRIALS):
-        given = {name: params[name] for name in searched}
-        recorder.start_trial(
-            TrialRecord(number=number, params=params, searched=given, started=STARTED)
-        )
-        history = [ready_made(number, BUDGET * (i + 1) // REPORTS) for i in range(REPORTS)]
-        for signals in history:
-            recorder.report(number, signals, Verdict(State.HEALTHY), STARTED + signals.update)
-        end = {"outcome": Outcome.COMPLETED, "at": STARTED + 2 * BUDGET, "history": history}
-        recorder.end_trial(Ending(number=number, objective=history[-1].distance, **end))
-    recorder.end_sweep({}, cancelled=False)
-    recorder.close()
-    assert recorder.complete
 
 
 def _alternating(ways: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:

@@ -812,7 +812,6 @@ IN_A_PIPE = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # reports of a handful of trials draw little
 @pytest.mark.parametrize("command", IN_A_PIPE)
 def test_nothing_that_goes_into_a_pipe_has_control_characters(
     command: str, file: str, recorded: str, ganray: Program, monkeypatch: pytest.MonkeyPatch

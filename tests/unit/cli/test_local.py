@@ -53,7 +53,7 @@ def test_a_store_that_lacks_the_sweep_is_told_and_no_error_of_the_user(
     told = capsys.readouterr()
     assert told.out == ""
     assert "No summary yet: " in told.err
-    assert told.err.endswith("\n  ganray sync ended\n")
+    assert told.err.endswith(f"\n  ganray sync ended --storage {spec.storage.results}\n")
 
 
 @pytest.fixture
@@ -132,22 +132,25 @@ def test_name_that_is_nearly_that_of_a_sweep_is_told_with_it(
 
 
 def test_commands_to_go_on_with_are_lines_of_their_own(
-    recorded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spec: SweepSpec,
+    recorded: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ganray"])
     monkeypatch.setenv("COLUMNS", "30")
-    local._tell_next("recorded", recorded, is_whole=True)
+    local._tell_next(spec, recorded, is_whole=True)
     lines = [line for line in capsys.readouterr().err.splitlines() if "ganray" in line]
     assert lines == [
         f"  ganray {words} --tracking-uri {recorded}"
-        for words in ("ui", "report recorded", "summary recorded")
+        for words in ("ui", "report ended", "summary ended")
     ]
 
 
 def test_what_the_store_lacks_is_told_with_how_to_bring_it(
-    capsys: pytest.CaptureFixture[str],
+    spec: SweepSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local._tell_next("recorded", "sqlite:///mlflow.db", is_whole=False)
+    local._tell_next(spec, "sqlite:///mlflow.db", is_whole=False)
     told = capsys.readouterr().err
     assert "MLflow lacks a part of it" in told
-    assert "sync recorded\n" in told
+    assert told.endswith(f"sync ended --storage {spec.storage.results}\n")

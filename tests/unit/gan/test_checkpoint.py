@@ -124,7 +124,11 @@ def test_a_class_head_tells_classes_also_where_conditions_are_longer_or_shorter(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"format": 99}, "format 99; 1 is needed"), ([1], "format None; 1 is needed")],
+    [
+        ({"format": 99}, "format 99; 2 is needed"),
+        ({"format": 1}, "format 1; 2 is needed"),
+        ([1], "format None; 2 is needed"),
+    ],
 )
 def test_a_file_of_another_format_is_refused(content, message):
     out = io.BytesIO()
@@ -152,7 +156,7 @@ class Hostile:
 @pytest.mark.parametrize("whole", [True, False], ids=["all of it", "a part"])
 def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(write, whole, tmp_path):
     hostile = Hostile(tmp_path / "ran")
-    checkpoint = hostile if whole else {"format": 1, "config": {}, "state": {"players": hostile}}
+    checkpoint = hostile if whole else {"format": 2, "config": {}, "state": {"players": hostile}}
     out = io.BytesIO()
     write(checkpoint, out)
     with pytest.raises(CheckpointError, match="this is no checkpoint"):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -244,3 +245,19 @@ def connect(
     client = Unreliable(uri, fails, after=after)
     monkeypatch.setattr(mlflow_writer, "open_client", lambda uri: client)
     return MlflowRecorder(uri, "ganray")
+
+
+def connect_to_away(
+    monkeypatch: pytest.MonkeyPatch, uri: str, back: Callable[[str], None] = lambda name: None
+) -> tuple[MlflowRecorder, threading.Event]:
+    """A recorder whose store is away until the event is cleared; `back` hears each call then."""
+    away = threading.Event()
+    away.set()
+
+    def fails(name: str) -> Exception | None:
+        if away.is_set():
+            return ConnectionError("refused")
+        back(name)
+        return None
+
+    return connect(monkeypatch, uri, fails), away

@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -292,9 +291,10 @@ def test_connection_that_breaks_leaves_one_whole_model(
     call: str, after: bool, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = iter([ConnectionError("reset")])
-    fails: Callable[[str], Exception | None] = lambda name: (  # noqa: E731
-        next(errors, None) if name == call else None
-    )
+
+    def fails(name: str) -> Exception | None:
+        return next(errors, None) if name == call else None
+
     recorder = connect(monkeypatch, store, fails, after=after)
     recorder.start_sweep(SWEEP)
     recorder.generator(best(register="ring-g"))

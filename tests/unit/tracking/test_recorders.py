@@ -34,6 +34,7 @@ from tests.unit.tracking.playing import (
     artifact,
     assert_whole,
     connect,
+    connect_to_away,
     ending,
     in_mlflow,
     play,
@@ -605,11 +606,7 @@ def test_queue_of_a_store_that_stays_away_is_let_go_until_the_sweep_is_told_agai
     quick: None, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mlflow_recorder, "LIMIT", 100)
-    away = threading.Event()
-    away.set()
-    recorder = connect(
-        monkeypatch, store, lambda name: ConnectionError("refused") if away.is_set() else None
-    )
+    recorder, away = connect_to_away(monkeypatch, store)
     recorder.start_sweep(SWEEP)
     recorder.start_trial(trial(0))
     first = signals_at(10, distance=0.1, modes=1e-300, js=0.1 + 0.2)  # as `play` tells it
@@ -668,11 +665,7 @@ def test_trial_whose_past_was_not_told_is_told_as_a_whole_later(
     quick: None, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_recorder, "PATIENCE_SECONDS", 0.3)
-    away = threading.Event()
-    away.set()
-    recorder = connect(
-        monkeypatch, store, lambda name: ConnectionError("refused") if away.is_set() else None
-    )
+    recorder, away = connect_to_away(monkeypatch, store)
     recorder.start_sweep(SWEEP)
     assert not recorder.wants(0, None)  # it made reports before, and goes on now
     away.clear()
@@ -714,18 +707,13 @@ def test_telling_the_past_waits_for_the_store(
 def test_store_that_comes_back_receives_everything_in_order(
     quick: None, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = threading.Event()
-    away.set()
     order: list[str] = []
 
-    def fails(name: str) -> Exception | None:
-        if away.is_set():
-            return ConnectionError("refused")
+    def slow(name: str) -> None:
         order.append(name)
         time.sleep(0.03)  # all takes longer than the grace, which is for a store that is away
-        return None
 
-    recorder = connect(monkeypatch, store, fails)
+    recorder, away = connect_to_away(monkeypatch, store, slow)
     play(recorder)
     time.sleep(0.3)
     assert order == []

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ganray.data.gaussians import ring
-from ganray.tuning import fitting
-from ganray.tuning.fitting import Room, candidates, measure_room
+from ganray.errors import ResourceError
+from ganray.tuning import room as module
+from ganray.tuning.room import Room, candidates, measure_room
 from ganray.tuning.session import Workbench
 from tests.conftest import small_spec
 
@@ -35,8 +36,8 @@ def test_trials_fit_into_all_but_a_twentieth_of_the_memory(trial: float, fits: i
 def test_the_largest_trial_and_its_context_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peaks = iter([0.1, 0.4, *[0.2] * fitting.TRIED])
-    monkeypatch.setattr(fitting, "Workbench", lambda spec, data, _: Workbench(spec, data, "cpu"))
+    peaks = iter([0.1, 0.4, *[0.2] * module.TRIED])
+    monkeypatch.setattr(module, "Workbench", lambda spec, data, _: Workbench(spec, data, "cpu"))
     for name, answer in {
         "reset_peak_memory_stats": lambda: None,
         "empty_cache": lambda: None,
@@ -50,3 +51,14 @@ def test_the_largest_trial_and_its_context_are_measured(
     assert room.device == "Made Up"
     assert room.trial == pytest.approx(0.9 * GIB, rel=1e-6)  # 0.4 of a trial, 0.5 of its process
     assert room.fits == 8
+
+
+def test_trial_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(session: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module, "Workbench", lambda spec, data, _: Workbench(spec, data, "cpu"))
+    monkeypatch.setattr(module.Session, "next_report", full)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    with pytest.raises(ResourceError, match="a trial does not fit on this GPU: CUDA out of memory"):
+        measure_room(small_spec(tmp_path), ring(train_size=200))

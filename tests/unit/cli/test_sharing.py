@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganray.cli.rooms import GIB, advise, describe
+from ganray.cli.sharing import GIB, advise, describe
 from ganray.errors import ResourceError
-from ganray.tuning.fitting import Room
+from ganray.tuning.room import Room
 from tests.conftest import small_spec
 
 

@@ -8,7 +8,7 @@ from ganray.data.registry import load_dataset
 from ganray.errors import ResourceError
 from ganray.spec.models import SweepSpec
 from ganray.tuning.fit import check_fit
-from ganray.tuning.fitting import Room, measure_room
+from ganray.tuning.room import Room, measure_room
 
 GIB = 2**30
 STEPS = 10_000  # shares of a GPU that Ray tells apart

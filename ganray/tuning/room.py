@@ -10,6 +10,7 @@ import torch
 from optuna.samplers import RandomSampler
 
 from ganray.data.dataset import Dataset
+from ganray.errors import ResourceError
 from ganray.spec.models import Budget, SweepSpec
 from ganray.spec.space import Choices
 from ganray.trial import TrialConfig
@@ -51,6 +52,9 @@ def measure_room(spec: SweepSpec, dataset: Dataset) -> Room:
     Args:
         spec: the sweep; of its trials those that are tried have the largest batches and latents.
         dataset: its data.
+
+    Raises:
+        ResourceError: a trial takes more than the GPU has left.
     """
     budget = Budget(updates=UPDATES, reports=1)
     small = spec.model_copy(update={"budget": budget, "prune": None})
@@ -58,7 +62,10 @@ def measure_room(spec: SweepSpec, dataset: Dataset) -> Room:
     most = 0
     for config in candidates(small):
         torch.cuda.reset_peak_memory_stats()
-        Session(workbench, config).next_report()
+        try:
+            Session(workbench, config).next_report()
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(f"a trial does not fit on this GPU: {error}") from None
         most = max(most, torch.cuda.max_memory_reserved())
         gc.collect()
         torch.cuda.empty_cache()

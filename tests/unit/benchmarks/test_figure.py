@@ -1,0 +1,45 @@
+"""The figure of benchmarks: a part for each that was run."""
+
+import pytest
+
+from tests.benchmarks.figure import draw
+from tests.benchmarks.results import PART, Row
+from tests.benchmarks.sweep import PARTS
+
+
+def rows(benchmark: str, cases: dict[str, float], unit: str) -> list[Row]:
+    return [
+        Row(benchmark, case, value, 0.9 * value, 1.1 * value, unit) for case, value in cases.items()
+    ]
+
+
+SWEEP = rows(
+    "sweep, short", {f"{way}: {p}": 1.0 for way in ("ganray", "Tune") for p in PARTS}, PART
+)
+STEP = rows("step", {"wgan / by hand": 1.0, "wgan": 2.0}, "x")
+SEARCH = rows("search", {"tpe: ask, 10 trials": 3.0, "tpe: ask, 100 trials": 9.0}, "ms")
+
+
+@pytest.mark.parametrize(
+    ("found", "titles"),
+    [
+        ([], []),
+        (STEP, ["a pair of updates, times that of a loop by hand"]),
+        (
+            [*STEP, *SWEEP, *SEARCH],
+            [
+                "sweep, short trials: wall clock, s, and what it went into",
+                "a pair of updates, times that of a loop by hand",
+                "asking for a trial, ms",
+            ],
+        ),
+    ],
+)
+def test_each_benchmark_that_was_run_has_its_part(found: list[Row], titles: list[str]) -> None:
+    assert [axes.get_title() for axes in draw(found).axes] == titles
+
+
+def test_bars_of_a_sweep_are_as_long_as_it_took() -> None:
+    (axes,) = draw(SWEEP).axes
+    ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
+    assert max(ends) == pytest.approx(len(PARTS))
