@@ -113,7 +113,12 @@ def test_stopped_sweep_goes_on_where_it_was(reached: RealCluster, ganray: Progra
     ganray("submit", file)
     running = until("halted", has_reported)
     assert running.state == "running"
-    assert {trial["verdict"] for trial in running.running} <= {None, "warming_up", "healthy", "suspect"}
+    assert {trial["verdict"] for trial in running.running} <= {
+        None,
+        "warming_up",
+        "healthy",
+        "suspect",
+    }
     refused = ganray("resume", "halted")
     assert (refused.code, refused.out) == (2, "")
     assert "'halted' runs; stop it first with: ganray stop halted" in refused.err
