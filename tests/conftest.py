@@ -2,6 +2,7 @@
 
 import copy
 import io
+import logging
 import shutil
 import subprocess
 import sys
@@ -185,8 +186,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def own_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs a program in process: the filter that it gives to all logging goes again.
+
+    pytest's handlers stay; with a filter more for each program, logging takes ever longer.
+    """
+    for handler in logging.getLogger().handlers:
+        monkeypatch.setattr(handler, "filters", handler.filters.copy())
+
+
+@pytest.fixture
 def ganray(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own_filters: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
     """The program, in this process: `ganray("validate", "ring.yaml")`."""
 

@@ -6,7 +6,6 @@ real one the same things.
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ class FakeCluster:
         torn: parts of paths whose next answer breaks off within its headers.
         broken: bytes after which a log's stream breaks, once each.
         requests: every request that was heard: method and path.
+        gone: set when it serves nobody any more; streams end.
     """
 
     token: str | None = None
@@ -47,6 +47,7 @@ class FakeCluster:
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
+    gone: threading.Event = field(default_factory=threading.Event)
 
     def add_job(self, body: dict[str, Any], status: str, **more: Any) -> None:
         """A job as the dashboard tells of it."""
@@ -86,6 +87,7 @@ def serving(cluster: FakeCluster) -> Iterator[FakeCluster]:
     try:
         yield cluster
     finally:
+        cluster.gone.set()
         server.shutdown()
         server.server_close()
 
@@ -193,12 +195,11 @@ class _Handler(BaseHTTPRequestHandler):
         end = self.fake.broken.pop(0) if self.fake.broken else None
         place = 0
         try:
-            while end is None or place < end:
+            while not self.fake.gone.wait(0.01) and (end is None or place < end):
                 fresh = self.fake.files[name][place:end]
                 if fresh:
                     self.wfile.write(f"{len(fresh):x}\r\n".encode() + fresh + b"\r\n")
                     place += len(fresh)
-                time.sleep(0.01)
         except OSError:  # the client has let go
             pass
         self.close_connection = True

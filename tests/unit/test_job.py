@@ -27,6 +27,8 @@ from ganray.tuning.result import SweepResult
 from ganray.tuning.study import SweepStudy
 from tests.conftest import small_spec, sweep_record
 
+pytestmark = pytest.mark.usefixtures("own_filters")
+
 SAME = {"python": "3.11.4", "ganray": "0.1.0", "ray": "2.60.0", "torch": "2.13.0"}
 Work = Callable[[Sequence[Recorder]], SweepResult]
 

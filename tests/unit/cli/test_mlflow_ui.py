@@ -52,8 +52,8 @@ def start(here: Path, server: str, port: int) -> subprocess.Popen[str]:
 def serving(here: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     program = start(here, SERVER, port)
     yield program
-    program.kill()
-    program.communicate()
+    program.terminate()  # not killed, or its server would be left
+    program.communicate(timeout=20)
 
 
 def first_line(program: subprocess.Popen[str]) -> str:
