@@ -1,0 +1,45 @@
+"""What runs in a Ray actor that attaches one trial after another to an engine: no torch here."""
+
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+
+from ganray.secrets import redacted_errors
+
+
+class SlotTrial(tune.Trainable):
+    """A trial for Tune, which an engine trains: as `GanTrial`, without what training takes.
+
+    The Ray config is that of a `GanTrial`, and `engine`, the name of the engine's actor.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Set up nothing but the first trial."""
+        self._engine: Any = None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another trial, with the next step."""
+        self.cleanup()
+        self._number = int(new_config["number"])
+        self._config: dict[str, Any] | None = new_config
+        return True
+
+    @redacted_errors()
+    def step(self) -> dict[str, Any]:
+        """Have the engine train up to the next report."""
+        config, self._config = self._config, None
+        if config is not None:
+            self._engine = ray.get_actor(config["engine"])
+        found: dict[str, Any] = ray.get(self._engine.step.remote(self._number, config))
+        return found
+
+    def cleanup(self) -> None:
+        """Leave the trial, which has ended."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with suppress(RayError):  # it died, and what it had with it
+                ray.get(engine.leave.remote(self._number))
