@@ -13,8 +13,7 @@ from ray.exceptions import RayError
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
 from ganray.tuning.cluster import capacity, has_shared_gpu
-from ganray.tuning.engine import Engine
-from ganray.tuning.slots import SlotTrial
+from ganray.tuning.slots import EngineActor, SlotTrial
 from ganray.tuning.trainable import GanTrial
 
 SPARE = 8  # slots for which one more trial waits, ready to take the next one that is free
@@ -167,7 +166,7 @@ def start_engine(
         "max_restarts": -1,
         "max_concurrency": 2 * slots + slots // SPARE + CONTROLS,
     }
-    return ray.remote(**options)(Engine).remote(spec, dataset, slots)
+    return ray.remote(**options)(EngineActor).remote(spec, dataset, slots)
 
 
 def resources_of(

@@ -1,5 +1,6 @@
-"""What runs in a Ray actor that attaches one trial after another to an engine: no torch here."""
+"""Both ends of the line between a trial of Tune's and its engine; to import them takes no torch."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -7,7 +8,33 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
+from ganray.data.dataset import Dataset
 from ganray.secrets import redacted_errors
+
+
+class EngineActor:
+    """An `Engine` in an actor; whoever gets a handle of it imports this class."""
+
+    def __init__(self, spec: str, dataset: Dataset, slots: int) -> None:
+        from ganray.tuning.engine import Engine  # with torch
+
+        self._engine = Engine(spec, dataset, slots)
+
+    def step(self, number: int, config: Mapping[str, Any] | None) -> dict[str, Any]:
+        """See `Engine.step`."""
+        return self._engine.step(number, config)
+
+    def leave(self, number: int) -> None:
+        """See `Engine.leave`."""
+        self._engine.leave(number)
+
+    def evict(self, number: int) -> None:
+        """See `Engine.evict`."""
+        self._engine.evict(number)
+
+    def is_waiting(self, number: int) -> bool:
+        """See `Engine.is_waiting`."""
+        return self._engine.is_waiting(number)
 
 
 class SlotTrial(tune.Trainable):
