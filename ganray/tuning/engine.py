@@ -3,13 +3,11 @@
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from ganray.data.dataset import Dataset
+from ganray.gan.streams import Stream, new_stream, on_stream
 from ganray.secrets import redacted_errors, redacted_log
 from ganray.tuning.worker import Worker, Workplace
 
@@ -30,7 +28,7 @@ class Seat:
         has_left: whether it is to go, or gone.
     """
 
-    stream: "torch.cuda.Stream | None"
+    stream: Stream
     busy: threading.Lock = field(default_factory=threading.Lock)
     worker: Worker | None = None
     has_slot: bool = False
@@ -73,7 +71,7 @@ class Engine:
         """
         seat = self._seats[number] if config is None else self._sit(number)
         try:
-            with seat.busy, self._streamed(seat):
+            with seat.busy, on_stream(seat.stream):
                 if config is not None:
                     seat.worker = self._workplace.begin(config)  # before it has a slot
                     self._await_slot(number, seat)
@@ -118,8 +116,7 @@ class Engine:
     def _sit(self, number: int) -> Seat:
         """A seat for a trial; an earlier launch of it, unheard by now, leaves first."""
         self.leave(number)
-        has_gpu = torch.cuda.is_available()
-        seat = Seat(torch.cuda.Stream() if has_gpu else None)  # type: ignore[no-untyped-call]
+        seat = Seat(new_stream())
         with self._changed:
             self._seats[number] = seat
         return seat
@@ -142,7 +139,7 @@ class Engine:
 
     def _let_go(self, number: int, seat: Seat) -> None:
         if seat.worker is not None and seat.has_slot:
-            with self._streamed(seat):
+            with on_stream(seat.stream):
                 seat.worker.leave()
         seat.worker = None
         with self._changed:
@@ -151,6 +148,3 @@ class Engine:
             self._free += seat.has_slot
             seat.has_slot = False
             self._changed.notify_all()
-
-    def _streamed(self, seat: Seat) -> AbstractContextManager[Any]:
-        return nullcontext() if seat.stream is None else torch.cuda.stream(seat.stream)

@@ -13,6 +13,7 @@ from ray.exceptions import RayError
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
 from ganray.tuning.cluster import capacity, has_shared_gpu
+from ganray.tuning.room import measure_slots
 from ganray.tuning.slots import EngineActor, SlotTrial
 from ganray.tuning.trainable import GanTrial
 
@@ -141,6 +142,20 @@ class Engines(Hosting):
 
     def _engine_of(self, number: int) -> Any:
         return self._engines[self._at[number]]
+
+
+def decided_slots(spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float]) -> int | None:
+    """Slots of one engine, those of `auto` measured where an engine would be; None: no engines."""
+    asked = spec.resources.slots_per_gpu
+    if asked != "auto":
+        return asked
+    kind = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"])(_measured_slots)
+    found: int = ray.get(kind.remote(spec.to_json(), dataset))
+    return found
+
+
+def _measured_slots(spec: str, dataset: Dataset) -> int:
+    return measure_slots(SweepSpec.model_validate_json(spec), dataset)
 
 
 # every node has memory, of which a byte is nothing; Tune takes no trial that asks for nothing

@@ -20,7 +20,7 @@ from ganray.tuning.cluster import Aside
 from ganray.tuning.confirm import ConfirmStudy, studies_of
 from ganray.tuning.exporting import export_file, load_exporter
 from ganray.tuning.generators import best_generator, wanted
-from ganray.tuning.hosting import Engines, Processes
+from ganray.tuning.hosting import Engines, Processes, decided_slots
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import results_location
@@ -63,7 +63,7 @@ class Sweep:
         self._studies = [study]  # and that of the confirmation, once there is one
         self._limits = SweepLimits(None, 0)
         self._attempt = 0  # 0: it has not begun
-        self._slots = study.spec.resources.slots_per_gpu
+        self._slots: int | None = None  # of an engine, once it has begun; None: no engines
         self._interrupts = Interrupts(self._hurry)
         self._best: BestGenerator | None = None
         self._exporter = Aside(export_file, load_exporter)
@@ -93,7 +93,8 @@ class Sweep:
         study = self._study
         self._attempt = begin_attempt(study.record, now_ms(), self._lease.last_beat_before)
         self._limits = self._new_limits()
-        record = _sweep_record(self._study, self._resources, self._dataset)
+        self._slots = decided_slots(study.spec, self._dataset, self._resources)
+        record = _sweep_record(self._study, self._resources, self._dataset, self._slots or 1)
         self._study.describe(asdict(record))
         keep_real_picture(study.spec, self._dataset)
 
@@ -247,7 +248,7 @@ def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: S
 
 
 def _sweep_record(
-    study: SweepStudy, resources: Mapping[str, float], dataset: Dataset
+    study: SweepStudy, resources: Mapping[str, float], dataset: Dataset, slots: int
 ) -> SweepRecord:
     spec = study.spec
     search, budget = spec.search, spec.budget
@@ -277,7 +278,7 @@ def _sweep_record(
         milestones=milestones(budget),
         trials=study.size,
         confirming=spec.confirm.trials,
-        gpus_per_trial=resources["GPU"] / (spec.resources.slots_per_gpu or 1),
+        gpus_per_trial=resources["GPU"] / slots,
         params=params,
         environment={**describe_environment(), "resources": dict(resources), "seed": search.seed},
         started=first_start(study.record),

@@ -13,7 +13,7 @@ import pytest
 from tests.agreement import Expected, disagreements
 from tests.faults import REPORTS, SWEEP, Driver, Sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 SLOTS = {
     "resources": {"slots_per_gpu": 2},
