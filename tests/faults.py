@@ -20,6 +20,7 @@ from ganray.trial import Outcome
 from ganray.tuning.study import SweepStudy
 
 REPORTS = 30
+TRIAL = "Trainable.train"  # as Ray calls a process that trains
 LOADING = "loading Ray, "  # a driver's first words
 BEHIND = "did not reach it; the study has them"  # what it says at its end if MLflow lacks a part
 # random, so that what a trial is does not depend on the others; a rule may stop a trial early, too
@@ -139,10 +140,17 @@ class Driver:
 
     def kill_a_trial(self) -> None:
         """SIGKILL to a process that trains, as soon as there is one."""
+        self._kill_one(TRIAL)
+
+    def kill_an_engine(self) -> None:
+        """SIGKILL to a process in whose slots trials train, as soon as there is one."""
+        self._kill_one("EngineActor.step")
+
+    def _kill_one(self, title: str) -> None:
         family = psutil.Process(self.process.pid)
-        self.wait_until(lambda: any(trial_processes(family)))
+        self.wait_until(lambda: any(titled(family, title)))
         with suppress(psutil.NoSuchProcess):
-            next(trial_processes(family)).kill()
+            next(titled(family, title)).kill()
 
     def kill_all(self) -> None:
         """SIGKILL to the driver and to every process that it started: a machine that is gone."""
@@ -166,9 +174,9 @@ class Driver:
         return time.monotonic() - start
 
 
-def trial_processes(family: psutil.Process) -> Iterator[psutil.Process]:
-    """The processes below another one that train."""
+def titled(family: psutil.Process, title: str) -> Iterator[psutil.Process]:
+    """The processes below another one that do what Ray calls so."""
     for process in family.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "Trainable.train" in " ".join(process.cmdline()):
+            if title in " ".join(process.cmdline()):
                 yield process

@@ -221,6 +221,16 @@ def _confirm(confirm: Any) -> Iterator[Problem]:
 
 
 _UNKNOWN: Parts = {"data": UnknownData(), "networks": Nets(name="unknown")}
+
+
+def _slots(resources: Any) -> Iterator[Problem]:
+    if resources.slots_per_gpu is not None and resources.gpu not in ("auto", 0.0, 1.0):
+        yield Problem(
+            "resources.gpu",
+            f"an engine with slots has a whole GPU, or none: 1, 0 or auto; got {resources.gpu:g}",
+        )
+
+
 _CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (
     (("search", "trainer", "broken"), _conditions),
     (("search", "trainer"), _twice),
@@ -232,4 +242,5 @@ _CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (
     (("data", "trainer", "search", "broken"), _batch),
     (("objective", "measure"), _objective),
     (("confirm",), _confirm),
+    (("resources",), _slots),
 )

@@ -158,6 +158,10 @@ class Resources(Part):
     """CPU cores of one trial."""
     gpu: Annotated[NonNegativeFloat | Literal["auto"], or_auto("a number of at least 0")] = "auto"
     """GPUs of one trial, or a share of one; auto: a share if there are GPUs, else none."""
+    slots_per_gpu: Annotated[
+        PositiveInt | Literal["auto"] | None, or_auto("a whole number greater than 0, or null")
+    ] = None
+    """Trials side by side in one process per GPU; auto: measured; null: a process per trial."""
     max_gpus: PositiveFloat | None = None
     """GPUs of all trials that run at a time; null: no limit."""
 

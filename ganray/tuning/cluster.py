@@ -172,7 +172,7 @@ class _Aside:
 
 
 def trial_resources(spec: SweepSpec) -> dict[str, float]:
-    """What one trial takes of the cluster, with `auto` decided.
+    """What the process of one trial takes, or of one engine with its slots; `auto` is decided.
 
     Raises:
         ResourceError: the cluster has no such thing.
@@ -180,7 +180,8 @@ def trial_resources(spec: SweepSpec) -> dict[str, float]:
     cluster = cluster_resources()
     cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
     asked, limit = spec.resources, spec.resources.max_gpus
-    gpu = _share(gpus, _whole(cpus / asked.cpu)) if asked.gpu == "auto" else asked.gpu
+    share = float(gpus > 0.0) if asked.slots_per_gpu else _share(gpus, _whole(cpus / asked.cpu))
+    gpu = share if asked.gpu == "auto" else asked.gpu
     if limit is not None and gpu > limit:
         raise ResourceError(
             f"resources.max_gpus: {limit:g} is less than the {gpu:g} GPUs that a trial takes"

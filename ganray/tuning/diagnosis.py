@@ -23,6 +23,8 @@ def diagnose(error: BaseException) -> tuple[Cause, str]:
 def _cause(error: BaseException) -> Cause:
     text = str(error).lower()
     if isinstance(error, RayTaskError):
+        if isinstance(error.cause, RayActorError):  # of the engine that the trial was in
+            return _cause(error.cause)
         return _cause_of_exception(error.cause or error, text)
     if isinstance(error, RayActorError):
         if getattr(error, "actor_init_failed", False):

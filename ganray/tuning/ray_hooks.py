@@ -25,6 +25,7 @@ from ray.tune.stopper import Stopper
 from ganray.trial import Cause, Outcome, now_ms
 from ganray.tuning.diagnosis import diagnose
 from ganray.tuning.files import STORAGE_ERRORS, drop_checkpoint
+from ganray.tuning.hosting import IN_ACTORS, Hosting
 from ganray.tuning.places import (
     list_files,
     read_file,
@@ -38,11 +39,17 @@ LONGEST_LOOK = 5.0  # seconds between two looks at what runs; Tune looks several
 
 
 class StudySearch(Searcher):
-    """Gives out the trials of the roster; how they end is the scheduler's business."""
+    """Gives out the trials of the roster; how they end is the scheduler's business.
 
-    def __init__(self, roster: Roster) -> None:
+    Args:
+        roster: the trials.
+        hosting: where they train.
+    """
+
+    def __init__(self, roster: Roster, hosting: Hosting = IN_ACTORS) -> None:
         super().__init__()
         self.roster = roster
+        self._hosting = hosting
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The Ray config of the next trial, that there is none for now, or that there is no more.
@@ -51,7 +58,8 @@ class StudySearch(Searcher):
         """
         assignment = self.roster.next()
         if assignment is not None:
-            return ray_config(assignment)
+            place = self._hosting.place(assignment.number, self.roster.running)
+            return {**ray_config(assignment), **place}
         finished: Any = Searcher.FINISHED  # a string, against the interface's own type
         return cast(dict[str, Any], finished) if self.roster.is_done else None
 
@@ -93,11 +101,15 @@ class StudyScheduler(FIFOScheduler):
         roster: the trials.
         silence: seconds without a report after which a trial has crashed; None: it may take for
             ever.
+        hosting: where the trials train.
     """
 
-    def __init__(self, roster: Roster, silence: float | None = None) -> None:
+    def __init__(
+        self, roster: Roster, silence: float | None = None, hosting: Hosting = IN_ACTORS
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.roster = roster
+        self.hosting = hosting
         self._study = roster.study
         self._silence = silence
         self._waiting: deque[Trial] = deque()  # for an actor, and some that have one by now
@@ -119,7 +131,8 @@ class StudyScheduler(FIFOScheduler):
         self._look()
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
-                self.roster.begin(_number(trial))
+                if self.hosting.begins_at_once:
+                    self.roster.begin(_number(trial))
                 if self._silence is not None:
                     self._watch(trial, self._silence)
         while self._waiting and self._waiting[0].status != Trial.PENDING:
@@ -185,9 +198,14 @@ class StudyScheduler(FIFOScheduler):
         heard = self._heard.setdefault(trial.trial_id, self._awake)
         actor = trial.temporary_state.ray_actor
         is_silent = self._awake - heard > silence and trial.trial_id not in self._silent
-        if is_silent and actor is not None:
-            self._silent.add(trial.trial_id)
-            ray.kill(actor)  # Tune hears of it as of any other death
+        if not is_silent or actor is None:
+            return
+        if self.hosting.is_waiting(_number(trial)):
+            self._heard[trial.trial_id] = self._awake
+            return
+        self._silent.add(trial.trial_id)
+        ray.kill(actor)  # Tune hears of it as of any other death
+        self.hosting.evict(_number(trial))
 
     def _tell_evidence(self, number: int, names: Sequence[str]) -> None:
         self._told.add(number)

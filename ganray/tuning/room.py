@@ -1,7 +1,10 @@
-"""How many trials of a sweep fit on a GPU, from some that were trained and measured there."""
+"""How many trials of a sweep fit on a GPU, or gain there, from some that were trained there."""
 
 import gc
-from collections.abc import Iterator
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +14,7 @@ from optuna.samplers import RandomSampler
 
 from ganray.data.dataset import Dataset
 from ganray.errors import ResourceError
+from ganray.gan.streams import Stream, new_stream, on_stream
 from ganray.spec.models import Budget, SweepSpec
 from ganray.spec.space import Choices
 from ganray.trial import TrialConfig
@@ -21,6 +25,9 @@ TRIED = 8  # points of the search space, at least: losses and penalties differ i
 UPDATES = 8  # of each: what a trial takes does not grow after that
 GROW = ("batch_size", "pack", "latent_dim")  # tried at their largest
 USABLE = 0.95  # of a GPU's memory: allocators leave gaps
+PACED = 64  # updates of each trial whose pace is measured, after as many that are not
+GAIN = 1.1  # times as much that twice as many slots must get done
+MOST = 64  # slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,47 @@ def measure_room(spec: SweepSpec, dataset: Dataset) -> Room:
     free, memory = torch.cuda.mem_get_info()
     context = memory - free - torch.cuda.memory_reserved()
     return Room(torch.cuda.get_device_name(), memory, context + most)
+
+
+def measure_slots(spec: SweepSpec, dataset: Dataset) -> int:
+    """How many trials to train side by side in one process here: a power of two.
+
+    Twice as many are tried as long as they get a tenth more done, and their memory is there.
+
+    Args:
+        spec: the sweep.
+        dataset: its data.
+    """
+    budget = Budget(updates=2 * PACED, reports=2)
+    small = spec.model_copy(update={"budget": budget, "prune": None})
+    workbench = Workbench(small, dataset)
+    configs = itertools.cycle(candidates(small))
+    slots, pace = 1, 0.0
+    for tried in (2**power for power in range(MOST.bit_length())):
+        try:
+            found = _pace(workbench, list(itertools.islice(configs, tried)))
+        except torch.OutOfMemoryError:
+            break
+        if found < GAIN * pace:
+            break
+        slots, pace = tried, found
+    return slots
+
+
+def _pace(workbench: Workbench, configs: Sequence[TrialConfig]) -> float:
+    """Updates a second of all these trials together, measuring included."""
+    with ThreadPoolExecutor(len(configs)) as threads:
+        streams = [new_stream() for _ in configs]
+
+        def train(session: Session, stream: Stream) -> None:
+            with on_stream(stream):
+                session.next_report()
+
+        sessions = [Session(workbench, config) for config in configs]
+        list(threads.map(train, sessions, streams))  # what is loaded and compiled at first
+        began = time.perf_counter()
+        list(threads.map(train, sessions, streams))
+        return len(configs) * PACED / (time.perf_counter() - began)
 
 
 def candidates(spec: SweepSpec) -> Iterator[TrialConfig]:

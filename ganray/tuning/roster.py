@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from ganray.tracking.recorder import Recorder
 from ganray.trial import Cause, Ending, Outcome
@@ -74,6 +74,11 @@ class Roster:
         self._on_last = on_last
         self._running: set[int] = set()
         self._waiting: set[int] = set()  # of these, who has no worker yet
+
+    @property
+    def running(self) -> Set[int]:
+        """The trials that were given out and have neither ended nor failed."""
+        return self._running
 
     @property
     def is_done(self) -> bool:

@@ -16,10 +16,11 @@ from ganray.tracking.environment import describe_environment
 from ganray.tracking.recorder import BestGenerator, Recorder, SweepRecord
 from ganray.trial import Outcome, now_ms
 from ganray.tuning.attempts import begin_attempt, end_attempt, first_start, hours_used
-from ganray.tuning.cluster import Aside, capacity, has_shared_gpu
+from ganray.tuning.cluster import Aside
 from ganray.tuning.confirm import ConfirmStudy, studies_of
 from ganray.tuning.exporting import export_file, load_exporter
 from ganray.tuning.generators import best_generator, wanted
+from ganray.tuning.hosting import Engines, Processes, decided_slots
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import results_location
@@ -30,7 +31,6 @@ from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.session import milestones
 from ganray.tuning.study import SweepStudy
 from ganray.tuning.sync import tell_all, tell_start
-from ganray.tuning.trainable import GanTrial
 
 # seconds that a sweep which is stopped waits for a study that is away, and to be recorded
 HURRY, RECORDED_WITHIN = 5.0, 20.0
@@ -63,6 +63,7 @@ class Sweep:
         self._studies = [study]  # and that of the confirmation, once there is one
         self._limits = SweepLimits(None, 0)
         self._attempt = 0  # 0: it has not begun
+        self._slots: int | None = None  # of an engine, once it has begun; None: no engines
         self._interrupts = Interrupts(self._hurry)
         self._best: BestGenerator | None = None
         self._exporter = Aside(export_file, load_exporter)
@@ -92,7 +93,8 @@ class Sweep:
         study = self._study
         self._attempt = begin_attempt(study.record, now_ms(), self._lease.last_beat_before)
         self._limits = self._new_limits()
-        record = _sweep_record(self._study, self._resources, self._dataset)
+        self._slots = decided_slots(study.spec, self._dataset, self._resources)
+        record = _sweep_record(self._study, self._resources, self._dataset, self._slots or 1)
         self._study.describe(asdict(record))
         keep_real_picture(study.spec, self._dataset)
 
@@ -154,22 +156,23 @@ class Sweep:
     def _run_trials(self, study: SweepStudy, experiment: str) -> None:
         """Run all trials that a study asks for, as one Tune experiment."""
         spec = study.spec
+        hosting = self._hosting(spec)
         roster = Roster(
             study,
             self._recorders,
             self._limits,
-            capacity(spec, self._resources),
+            hosting.capacity,
             again=study.resumable(),
             on_last=self._prepare_end,
-            shares_gpus=has_shared_gpu(self._resources, spec),
+            shares_gpus=hosting.shares_gpus,
         )
         minutes = spec.budget.silence_minutes
-        scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes)
-        with contextlib.closing(scheduler):
+        scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes, hosting)
+        with contextlib.closing(hosting), contextlib.closing(scheduler):
             try:
                 with self._interrupts.by_tune():
                     name = f"{spec.name}/{experiment}"
-                    run_experiment(self._trainable(spec), scheduler, name, spec)
+                    run_experiment(hosting.trainable, scheduler, name, spec)
             except BaseException:
                 self._hurry()  # storage that is away was waited for
                 raise
@@ -191,9 +194,10 @@ class Sweep:
         for recorder in self._recorders:
             recorder.hurry(RECORDED_WITHIN)
 
-    def _trainable(self, spec: SweepSpec) -> Any:
-        shared = tune.with_parameters(GanTrial, dataset=self._dataset, spec=spec.to_json())
-        return tune.with_resources(shared, partial(resources_of, spec, self._resources))
+    def _hosting(self, spec: SweepSpec) -> Processes | Engines:
+        if self._slots is None:
+            return Processes(spec, self._dataset, self._resources)
+        return Engines(spec, self._dataset, self._resources, self._slots)
 
     def _end(self, interrupted: bool) -> dict[int, Outcome]:
         outcomes = self._outcomes
@@ -221,26 +225,12 @@ class Sweep:
             recorder.end_sweep(outcomes, cancelled=cancelled)
 
 
-def resources_of(
-    spec: SweepSpec, resources: Mapping[str, float], config: Mapping[str, Any]
-) -> tune.PlacementGroupFactory:
-    """What one trial takes: a whole GPU, if its share of one was too little memory for it.
-
-    Args:
-        spec: the sweep.
-        resources: of every other trial.
-        config: see `ray_config`.
-    """
-    whole = config["alone"] and has_shared_gpu(resources, spec)
-    return tune.PlacementGroupFactory([{**resources, "GPU": 1.0} if whole else {**resources}])
-
-
 def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: SweepSpec) -> None:
     """Let Tune run what the roster gives out, until there is no more."""
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearch(scheduler.roster),
+            search_alg=StudySearch(scheduler.roster, scheduler.hosting),
             scheduler=scheduler,
             num_samples=-1,  # the roster says when there is no more: a trial may be given out twice
             reuse_actors=True,
@@ -258,7 +248,7 @@ def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: S
 
 
 def _sweep_record(
-    study: SweepStudy, resources: Mapping[str, float], dataset: Dataset
+    study: SweepStudy, resources: Mapping[str, float], dataset: Dataset, slots: int
 ) -> SweepRecord:
     spec = study.spec
     search, budget = spec.search, spec.budget
@@ -288,7 +278,7 @@ def _sweep_record(
         milestones=milestones(budget),
         trials=study.size,
         confirming=spec.confirm.trials,
-        gpus_per_trial=resources["GPU"],
+        gpus_per_trial=resources["GPU"] / slots,
         params=params,
         environment={**describe_environment(), "resources": dict(resources), "seed": search.seed},
         started=first_start(study.record),

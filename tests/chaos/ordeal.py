@@ -18,7 +18,7 @@ from ganray.tuning.lease import holder
 from ganray.tuning.study import SweepStudy
 from tests.agreement import ended_launches
 from tests.chaos.grounds import Ground, Outage
-from tests.faults import Driver, Sweep, trial_processes
+from tests.faults import TRIAL, Driver, Sweep, titled
 
 LONGEST = 1_200.0  # seconds that a sweep may take in all; on a quiet machine it is a minute
 STOPS_WITHIN = 30.0  # seconds from a signal to the driver's end
@@ -261,7 +261,7 @@ class Ordeal:
 
     def _signal_trial(self, driver: Driver, number: signal.Signals) -> str | None:
         with suppress(psutil.NoSuchProcess):
-            found = sorted(trial_processes(psutil.Process(driver.process.pid)), key=lambda p: p.pid)
+            found = sorted(titled(psutil.Process(driver.process.pid), TRIAL), key=lambda p: p.pid)
             if found:
                 process = self.chance.choice(found)
                 process.send_signal(number)

@@ -1,5 +1,6 @@
 """The same seed gives the same trials with the same results."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.integration.conftest import make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
+NOTHING: Mapping[str, Any] = {}
 SPACE = {
     "loss": ["hinge", "lsgan", "wgan"],
     "d_steps": [1, 2],
@@ -27,9 +29,11 @@ def untimed(signals: Signals) -> Signals:
     return replace(signals, seconds=0.0, updates_per_second=None, measure_seconds=None)
 
 
-def run(folder: Path, name: str, **search: Any) -> MemoryRecorder:
+def run(
+    folder: Path, name: str, resources: Mapping[str, Any] = NOTHING, **search: Any
+) -> MemoryRecorder:
     memory = MemoryRecorder()
-    spec = make_spec(folder, name, search={"space": SPACE, **search})
+    spec = make_spec(folder, name, search={"space": SPACE, **search}, resources=dict(resources))
     run_sweep(spec, [memory])
     return memory
 
@@ -47,6 +51,12 @@ def test_trials_do_not_depend_on_the_order_they_ran_in(tmp_path: Path, sampler: 
     side_by_side = run(tmp_path, f"{sampler}-2", concurrency=2, **search)
     one_by_one = run(tmp_path, f"{sampler}-1", concurrency=1, **search)
     assert results(side_by_side) == results(one_by_one)
+
+
+def test_trials_do_not_depend_on_what_they_share_a_process_with(tmp_path: Path) -> None:
+    search = {"sampler": "random", "trials": 5, "seed": 3, "concurrency": "auto"}
+    in_slots = run(tmp_path, "slots", {"slots_per_gpu": 2}, **search)
+    assert results(in_slots) == results(run(tmp_path, "processes", **search))
 
 
 def test_grid_trials_do_not_depend_on_the_order_they_ran_in(tmp_path: Path) -> None:

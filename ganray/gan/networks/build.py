@@ -3,6 +3,7 @@
 Images are [C, H, W] with values in [-1, 1].
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -31,6 +32,8 @@ from ganray.gan.networks.players import (
 )
 from ganray.gan.networks.resnet import RESNET
 from ganray.gan.networks.sngan import SNGAN
+
+_SEEDING = threading.Lock()  # of torch's generator, which all threads have in common
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "mlp": MLP,
@@ -162,6 +165,6 @@ def _check(wiring: Wiring) -> None:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draw from torch's generator of the CPU, where networks are built, as if it had this seed."""
-    with torch.random.fork_rng(devices=[]):
+    with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -529,6 +529,14 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "as in metrics: [fid, precision_recall]"
         ],
     ),
+    "slots on a part of a GPU": (
+        sweep(resources="{slots_per_gpu: 4, gpu: 0.5}"),
+        ["resources.gpu: an engine with slots has a whole GPU, or none: 1, 0 or auto; got 0.5"],
+    ),
+    "no slots": (
+        sweep(resources="{slots_per_gpu: 0}"),
+        ["resources.slots_per_gpu: must be a whole number greater than 0, or null, or auto; got 0"],
+    ),
     "data that are not there": (
         sweep(data="{name: images, path: /no/such/pictures}", search="trials: 0"),
         [

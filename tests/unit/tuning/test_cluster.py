@@ -12,7 +12,7 @@ from ganray.errors import ResourceError
 from ganray.spec.models import Resources
 from ganray.tuning import cluster
 from ganray.tuning.cluster import capacity, submitted_job, trial_resources
-from ganray.tuning.sweep import resources_of
+from ganray.tuning.hosting import resources_of
 from tests.conftest import small_spec
 
 Has = dict[str, float]

@@ -37,6 +37,8 @@ KILLED = (
 ERRORS = [
     (raised(ValueError("batch of 9")), Cause.EXCEPTION),
     (raised(MemoryError()), Cause.OUT_OF_MEMORY),
+    (raised(died(KILLED)), Cause.PROCESS_DIED),  # the engine that the trial was in
+    (raised(died("The actor died because its node has died.")), Cause.NODE_LOST),
     (raised(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")), Cause.OUT_OF_MEMORY),
     (raised(RuntimeError("DefaultCPUAllocator: not enough memory")), Cause.OUT_OF_MEMORY),
     (ActorDiedError(raised(ValueError("in setup"))), Cause.EXCEPTION),

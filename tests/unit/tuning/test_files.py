@@ -14,7 +14,6 @@ from ganray.gan.checkpoint import load
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, State, TrialConfig, Verdict
 from ganray.tuning import files as module
-from ganray.tuning import trainable
 from ganray.tuning.files import TrialFiles
 from ganray.tuning.places import read_file, write_file
 from ganray.tuning.session import MILESTONES, Session, Workbench
@@ -274,7 +273,7 @@ def test_what_a_trial_cannot_leave_is_no_fault_of_the_next_one(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainable.TrialFiles, "leave", away)
+        patch.setattr(TrialFiles, "leave", away)
         assert actor.reset_config(config_of(1))
     actor.step()
     actor.cleanup()

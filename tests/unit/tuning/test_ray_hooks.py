@@ -18,6 +18,7 @@ from ganray.tracking.recorder import MemoryRecorder
 from ganray.trial import Cause, Outcome, Signals
 from ganray.tuning import ray_hooks
 from ganray.tuning.confirm import ConfirmStudy
+from ganray.tuning.hosting import Hosting
 from ganray.tuning.places import trial_location, write_file
 from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, ray_config
 from ganray.tuning.roster import Roster, SweepLimits
@@ -296,6 +297,50 @@ def test_silent_trial_is_killed_and_has_crashed_with_that_reason(
     ending = memory.endings[0]
     assert (ending.outcome, ending.cause) == (Outcome.CRASHED, Cause.SILENT)
     assert ending.reason == "reported nothing for 1.5 minutes (budget.silence_minutes)"
+
+
+class Waiting(Hosting):
+    """Where trial 0 waits for others to leave, and is evicted if it is taken for dead."""
+
+    begins_at_once = False
+
+    def __init__(self) -> None:
+        self.waits = True
+        self.evicted: list[int] = []
+
+    def is_waiting(self, number: int) -> bool:
+        return self.waits
+
+    def evict(self, number: int) -> None:
+        self.evicted.append(number)
+
+
+def test_trial_that_waits_for_others_is_neither_silent_nor_begun(
+    study: SweepStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[Any] = []
+    monkeypatch.setattr(ray_hooks.ray, "kill", killed.append)
+    clock = [1000.0]
+    monkeypatch.setattr(ray_hooks.time, "monotonic", lambda: clock[0])
+    memory, hosting = MemoryRecorder(), Waiting()
+    roster = Roster(study, [memory], SweepLimits(None, 5), lambda: 8)
+    scheduler = StudyScheduler(roster, 90.0, hosting)
+    StudySearch(roster, hosting).suggest("a")
+    trial = ray_trial(0)
+    controller = SimpleNamespace(get_live_trials=lambda: [trial], get_trials=list)
+
+    def wait(seconds: int) -> None:
+        for _ in range(0, seconds, 4):
+            clock[0] += 4.0
+            scheduler.choose_trial_to_run(controller)
+
+    wait(200)
+    assert (killed, hosting.evicted, memory.trials) == ([], [], {})
+    hosting.waits = False
+    scheduler.on_trial_result(None, trial, {"signals": at(10)})
+    assert list(memory.trials) == [0]
+    wait(100)
+    assert (killed, hosting.evicted) == (["actor of 0"], [0])
 
 
 def test_nobody_is_silent_while_the_driver_itself_heard_nothing(

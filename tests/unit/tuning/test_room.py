@@ -8,7 +8,7 @@ import torch
 from ganray.data.gaussians import ring
 from ganray.errors import ResourceError
 from ganray.tuning import room as module
-from ganray.tuning.room import Room, candidates, measure_room
+from ganray.tuning.room import Room, candidates, measure_room, measure_slots
 from ganray.tuning.session import Workbench
 from tests.conftest import small_spec
 
@@ -62,3 +62,35 @@ def test_trial_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     with pytest.raises(ResourceError, match="a trial does not fit on this GPU: CUDA out of memory"):
         measure_room(small_spec(tmp_path), ring(train_size=200))
+
+
+@pytest.mark.parametrize(
+    ("paces", "slots"),
+    [
+        ([100.0, 105.0], 1),
+        ([100.0, 190.0, 300.0, 310.0], 4),
+        ([100.0, 190.0, None], 2),  # four run out of memory
+        ([2.0**power for power in range(7)], module.MOST),
+    ],
+)
+def test_slots_are_doubled_as_long_as_more_gets_done(
+    paces: list[float | None], slots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def pace(workbench: object, configs: list[object]) -> float:
+        tried.append(len(configs))
+        found = paces[len(tried) - 1]
+        if found is None:
+            raise torch.OutOfMemoryError
+        return found
+
+    monkeypatch.setattr(module, "_pace", pace)
+    assert measure_slots(small_spec(tmp_path), ring(train_size=200)) == slots
+    assert tried == [2**power for power in range(len(paces))]
+
+
+def test_slots_are_measured_by_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PACED", 4)
+    monkeypatch.setattr(module, "MOST", 2)
+    assert measure_slots(small_spec(tmp_path), ring(train_size=200)) in (1, 2)

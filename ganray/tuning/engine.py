@@ -1,0 +1,150 @@
+"""Many trials in one process: what hosts them, a slot each."""
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganray.data.dataset import Dataset
+from ganray.gan.streams import Stream, new_stream, on_stream
+from ganray.secrets import redacted_errors, redacted_log
+from ganray.tuning.worker import Worker, Workplace
+
+log = redacted_log("ganray.tuning")
+
+HUNG = 10.0  # seconds that a trial has for the step that it is in, once it is taken for dead
+
+
+@dataclass(eq=False)
+class Seat:
+    """A trial that an engine hosts.
+
+    Attributes:
+        busy: held by whoever works on the trial.
+        stream: of the GPU, its own, so that trials overlap there; None without one.
+        worker: None until it is there.
+        has_slot: whether it trains; else it waits for one that does to leave.
+        has_left: whether it is to go, or gone.
+    """
+
+    stream: Stream
+    busy: threading.Lock = field(default_factory=threading.Lock)
+    worker: Worker | None = None
+    has_slot: bool = False
+    has_left: bool = False
+
+
+class Engine:
+    """Trains trials of one sweep side by side, each in threads, and on a stream, of its own.
+
+    As many train as there are slots. Those beyond are ready, and wait: who leaves lets the next one
+    in, without a process to be started or anything to be loaded. A trial's numbers do not depend on
+    those beside it, and an error is that trial's alone. What ends the whole process is to each of
+    its trials what the death of a process of its own would be.
+
+    Args:
+        spec: the sweep, as JSON.
+        dataset: its data.
+        slots: how many train at a time.
+    """
+
+    def __init__(self, spec: str, dataset: Dataset, slots: int) -> None:
+        self._workplace = Workplace(spec, dataset)
+        self._free = slots
+        self._seats: dict[int, Seat] = {}
+        self._changed = threading.Condition()  # guards seats and slots
+
+    @redacted_errors()
+    def step(self, number: int, config: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Train a trial up to its next report; with its first step, as soon as there is a slot.
+
+        Args:
+            number: of the trial.
+            config: what a `Worker` is told, with the first step. Whoever had the number leaves.
+
+        Returns:
+            As `Worker.next_report`.
+
+        Raises:
+            KeyError: it has left; else what its training raises, and then it has.
+        """
+        seat = self._seats[number] if config is None else self._sit(number)
+        try:
+            with seat.busy, on_stream(seat.stream):
+                if config is not None:
+                    seat.worker = self._workplace.begin(config)  # before it has a slot
+                    self._await_slot(number, seat)
+                if seat.worker is None or seat.has_left:
+                    raise KeyError(f"trial {number} has left its engine")
+                return seat.worker.next_report()
+        except BaseException:
+            seat.has_left = True
+            with seat.busy:
+                self._let_go(number, seat)
+            raise
+
+    def is_waiting(self, number: int) -> bool:
+        """Whether a trial waits for others to leave."""
+        seat = self._seats.get(number)
+        return seat is not None and not seat.has_slot
+
+    def leave(self, number: int) -> None:
+        """Let a trial go once its step is over; harmless if it has gone.
+
+        What is missing of its files is written, then its slot is free.
+        """
+        seat = self._doomed(number)
+        if seat is not None:
+            with seat.busy:
+                self._let_go(number, seat)
+
+    def evict(self, number: int) -> None:
+        """Let a trial go that is taken for dead; if it is, its engine ends with it.
+
+        So its slot, and what it holds of the GPU, is not lost; others go on in the next engine.
+        """
+        seat = self._doomed(number)
+        if seat is None:
+            return
+        if not seat.busy.acquire(timeout=HUNG):
+            log.error("trial %d hangs: its engine ends, and the others go on in a new one", number)
+            os._exit(1)
+        seat.busy.release()
+        self.leave(number)
+
+    def _sit(self, number: int) -> Seat:
+        """A seat for a trial; an earlier launch of it, unheard by now, leaves first."""
+        self.leave(number)
+        seat = Seat(new_stream())
+        with self._changed:
+            self._seats[number] = seat
+        return seat
+
+    def _await_slot(self, number: int, seat: Seat) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: seat.has_left or self._free > 0)
+            if not seat.has_left:
+                self._free -= 1
+                seat.has_slot = True
+
+    def _doomed(self, number: int) -> Seat | None:
+        """The seat of a trial, which takes no further step; one that waits for a slot stops."""
+        with self._changed:
+            seat = self._seats.get(number)
+            if seat is not None:
+                seat.has_left = True
+                self._changed.notify_all()
+            return seat
+
+    def _let_go(self, number: int, seat: Seat) -> None:
+        if seat.worker is not None and seat.has_slot:
+            with on_stream(seat.stream):
+                seat.worker.leave()
+        seat.worker = None
+        with self._changed:
+            if self._seats.get(number) is seat:
+                del self._seats[number]
+            self._free += seat.has_slot
+            seat.has_slot = False
+            self._changed.notify_all()

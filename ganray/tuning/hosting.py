@@ -1,0 +1,198 @@
+"""Where trials train: in a process each, or in the slots of engines, one engine a GPU."""
+
+from collections.abc import Mapping, Set
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+
+from ganray.data.dataset import Dataset
+from ganray.spec.models import SweepSpec
+from ganray.tuning.cluster import capacity, has_shared_gpu
+from ganray.tuning.room import measure_slots
+from ganray.tuning.slots import EngineActor, SlotTrial
+from ganray.tuning.trainable import GanTrial
+
+SPARE = 8  # slots for which one more trial waits, ready to take the next one that is free
+ANSWERS_WITHIN = 10.0  # seconds
+CONTROLS = 8  # calls that an engine takes beside those of its trials
+
+
+class Hosting:
+    """Where trials train, as Tune's hooks see it; by itself: each in the actor that Tune gave it.
+
+    Attributes:
+        begins_at_once: whether a trial that has its actor trains; else with its first report.
+    """
+
+    begins_at_once = True
+
+    def place(self, number: int, running: Set[int]) -> Mapping[str, Any]:
+        """What the Ray config of a trial says of its place.
+
+        Args:
+            number: of the trial.
+            running: all that Tune has.
+        """
+        return {}
+
+    def is_waiting(self, number: int) -> bool:
+        """Whether a trial that Tune runs cannot report, for it waits until others leave."""
+        return False
+
+    def evict(self, number: int) -> None:
+        """Take a trial for dead, whose actor is killed: what it holds elsewhere is given back."""
+
+    def close(self) -> None:
+        """End what no trial needs any more."""
+
+
+IN_ACTORS = Hosting()
+
+
+class Processes(Hosting):
+    """A process for each trial that runs; the next one takes it over.
+
+    Args:
+        spec: the sweep.
+        dataset: its data.
+        resources: of one trial.
+
+    Attributes:
+        trainable: what Tune runs for a trial.
+        capacity: how many trials Tune may have, whenever it is called.
+        shares_gpus: whether a trial may have others beside it on its GPU.
+    """
+
+    def __init__(self, spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float]) -> None:
+        shared = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
+        self.trainable = tune.with_resources(shared, partial(resources_of, spec, resources))
+        self.capacity = capacity(spec, resources)
+        self.shares_gpus = has_shared_gpu(resources, spec)
+
+
+class Engines(Hosting):
+    """Engines, each with slots: as many as the cluster holds, which changes as nodes come and go.
+
+    Each has a few trials more than slots, so that none of these waits for the driver. A trial that
+    goes on after a fault goes to the engine that it was in: should it still be there, it leaves.
+
+    Args:
+        spec: the sweep.
+        dataset: its data.
+        resources: of one engine.
+        slots: of one engine.
+
+    Attributes:
+        trainable: as of `Processes`; so are the others.
+    """
+
+    begins_at_once = False  # it may have to wait
+
+    def __init__(
+        self, spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float], slots: int
+    ) -> None:
+        self.trainable = tune.with_resources(SlotTrial, tune.PlacementGroupFactory([ATTACHED]))
+        self.shares_gpus = slots > 1 and resources["GPU"] > 0.0
+        self._concurrency = spec.search.concurrency
+        engines = spec.search.model_copy(update={"concurrency": "auto"})
+        self._fitting = capacity(spec.model_copy(update={"search": engines}), resources)
+        self._seats = slots + -(-slots // SPARE)
+        self._start = partial(start_engine, spec.to_json(), ray.put(dataset), resources, slots)
+        self._engines: dict[str, Any] = {}
+        self._at: dict[int, str] = {}  # of every trial that there was
+
+    def capacity(self) -> int:
+        """See `Processes`; `search.concurrency` counts trials, those that wait among them."""
+        most = self._seats * max(len(self._engines), self._fitting())
+        return most if self._concurrency == "auto" else min(most, self._concurrency)
+
+    def place(self, number: int, running: Set[int]) -> Mapping[str, Any]:
+        """The engine with the fewest trials; a new one as long as the cluster holds more."""
+        if number not in self._at:
+            if len(self._engines) < self._fitting():
+                name = f"ganray-engine-{uuid4().hex}"
+                self._engines[name] = self._start(name)
+            loads = dict.fromkeys(self._engines, 0)
+            for other in running & self._at.keys():
+                loads[self._at[other]] += 1
+            self._at[number] = min(loads, key=lambda name: loads[name])
+        return {"engine": self._at[number]}
+
+    def is_waiting(self, number: int) -> bool:
+        """See `Hosting`; an engine that does not answer has no trial that waits."""
+        with suppress(RayError):
+            asked = self._engine_of(number).is_waiting.remote(number)
+            return bool(ray.get(asked, timeout=ANSWERS_WITHIN))
+        return False
+
+    def evict(self, number: int) -> None:
+        """See `Engine.evict`; nobody waits for it here."""
+        self._engine_of(number).evict.remote(number)
+
+    def close(self) -> None:
+        """End the engines, which no trial is in."""
+        for engine in self._engines.values():
+            ray.kill(engine)
+        self._engines.clear()
+
+    def _engine_of(self, number: int) -> Any:
+        return self._engines[self._at[number]]
+
+
+def decided_slots(spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float]) -> int | None:
+    """Slots of one engine, those of `auto` measured where an engine would be; None: no engines."""
+    asked = spec.resources.slots_per_gpu
+    if asked != "auto":
+        return asked
+    kind = ray.remote(num_cpus=resources["CPU"], num_gpus=resources["GPU"])(_measured_slots)
+    found: int = ray.get(kind.remote(spec.to_json(), dataset))
+    return found
+
+
+def _measured_slots(spec: str, dataset: Dataset) -> int:
+    return measure_slots(SweepSpec.model_validate_json(spec), dataset)
+
+
+# every node has memory, of which a byte is nothing; Tune takes no trial that asks for nothing
+ATTACHED: dict[str, float] = {"CPU": 0.0, "memory": 1.0}
+
+
+def start_engine(
+    spec: str, dataset: Any, resources: Mapping[str, float], slots: int, name: str
+) -> Any:
+    """The handle of a new engine; it starts as soon as the cluster has room, and after each death.
+
+    Args:
+        spec: the sweep, as JSON.
+        dataset: its data, in Ray's object store.
+        resources: of the engine.
+        slots: of the engine.
+        name: by which trials find it.
+    """
+    options: dict[str, Any] = {
+        "name": name,
+        "num_cpus": resources["CPU"],
+        "num_gpus": resources["GPU"],
+        "max_restarts": -1,
+        "max_concurrency": 2 * slots + slots // SPARE + CONTROLS,
+    }
+    return ray.remote(**options)(EngineActor).remote(spec, dataset, slots)
+
+
+def resources_of(
+    spec: SweepSpec, resources: Mapping[str, float], config: Mapping[str, Any]
+) -> tune.PlacementGroupFactory:
+    """What one trial takes: a whole GPU, if its share of one was too little memory for it.
+
+    Args:
+        spec: the sweep.
+        resources: of every other trial.
+        config: see `ray_config`.
+    """
+    whole = config["alone"] and has_shared_gpu(resources, spec)
+    return tune.PlacementGroupFactory([{**resources, "GPU": 1.0} if whole else {**resources}])

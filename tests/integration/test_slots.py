@@ -1,0 +1,66 @@
+"""A sweep whose trials share processes, beside the same sweep with a process for each trial.
+
+Whatever dies, the study, MLflow and the summary agree, nothing is lost or doubled, and each trial
+has the reports that it has in a process of its own.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agreement import Expected, disagreements
+from tests.faults import REPORTS, SWEEP, Driver, Sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
+
+SLOTS = {
+    "resources": {"slots_per_gpu": 2},
+    "search": {**SWEEP["search"], "concurrency": "auto"},
+}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[Sweep]:
+    found = Sweep(tmp_path / "slots", **SLOTS)
+    yield found
+    found.close()
+
+
+def kill_a_proxy(driver: Driver) -> None:
+    driver.kill_a_trial()
+
+
+def kill_an_engine(driver: Driver) -> None:
+    driver.kill_an_engine()
+
+
+@pytest.mark.parametrize("kill", [kill_an_engine, kill_a_proxy])
+def test_trials_whose_engine_or_proxy_is_killed_go_on(
+    kill: Callable[[Driver], None], sweep: Sweep, peaceful: Expected
+) -> None:
+    driver = sweep.start()
+    for reports in (3, REPORTS + 10):
+        driver.wait_for_reports(reports)
+        kill(driver)
+    driver.wait()
+    assert disagreements(sweep.spec, peaceful) == []
+
+
+def test_sweep_whose_driver_is_killed_goes_on_in_slots(sweep: Sweep, peaceful: Expected) -> None:
+    driver = sweep.start()
+    driver.wait_for_reports(REPORTS + 2)
+    driver.kill_all()
+    sweep.resume()
+    assert disagreements(sweep.spec, peaceful) == []
+
+
+def test_sweep_that_is_interrupted_has_its_trials_recorded(
+    sweep: Sweep, peaceful: Expected
+) -> None:
+    driver = sweep.start()
+    driver.wait_for_reports(REPORTS + 2)
+    assert driver.interrupt(signal.SIGINT) < 60.0
+    sweep.resume()
+    assert disagreements(sweep.spec, peaceful) == []

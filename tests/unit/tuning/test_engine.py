@@ -1,0 +1,199 @@
+"""Trials side by side in one process: each as if it were alone, whatever the others do."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganray.data.dataset import Dataset
+from ganray.data.gaussians import ring
+from ganray.spec.models import SweepSpec
+from ganray.trial import Signals, TrialConfig
+from ganray.tuning import engine as module
+from ganray.tuning.engine import Engine
+from ganray.tuning.session import Session
+from ganray.tuning.worker import Workplace
+from tests.conftest import small_spec
+
+CONFIGS = [
+    TrialConfig(loss="lsgan", batch_size=16, latent_dim=4, d_steps=2, seed=1),
+    TrialConfig(loss="wgan", batch_size=16, latent_dim=4, weight_clip=0.1, seed=2),
+    TrialConfig(loss="hinge", batch_size=8, latent_dim=2, g_steps=3, ema=0.9, seed=3),
+]
+REPORTS = 6
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return ring(train_size=200)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> SweepSpec:
+    return small_spec(tmp_path, budget={"updates": 10 * REPORTS, "reports": REPORTS}, prune=None)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as found:
+        yield found
+
+
+@pytest.fixture
+def build(spec: SweepSpec, dataset: Dataset) -> Callable[[int], Engine]:
+    return lambda slots: Engine(spec.to_json(), dataset, slots)
+
+
+def config_of(number: int, **more: Any) -> dict[str, Any]:
+    return {"number": number, "trial_config": asdict(CONFIGS[number]), **more}
+
+
+def untimed(told: dict[str, Any]) -> Signals:
+    signals: Signals = told["signals"]
+    return replace(signals, seconds=0.0, measure_seconds=None, updates_per_second=None)
+
+
+def alone(spec: SweepSpec, dataset: Dataset, number: int) -> list[Signals]:
+    """What a trial reports in a process of its own."""
+    worker = Workplace(spec.to_json(), dataset).begin(config_of(number))
+    return [untimed(worker.next_report()) for _ in range(REPORTS)]
+
+
+def whole(engine: Engine, number: int) -> list[Signals]:
+    """A trial from its first report to its leave, as its proxy has it run."""
+    found = [untimed(engine.step(number, config_of(number)))]
+    found += [untimed(engine.step(number, None)) for _ in range(REPORTS - 1)]
+    engine.leave(number)
+    return found
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_each_trial_is_as_it_would_be_alone(
+    slots: int, spec: SweepSpec, dataset: Dataset, build, threads: ThreadPoolExecutor
+) -> None:
+    """They come and go at different times, as there are fewer slots than trials, or not."""
+    engine = build(slots)
+    found = list(threads.map(lambda number: whole(engine, number), range(3)))
+    assert found == [alone(spec, dataset, number) for number in range(3)]
+
+
+def test_trial_without_a_slot_is_ready_and_waits_for_one_to_leave(
+    build, threads: ThreadPoolExecutor
+) -> None:
+    engine = build(1)
+    engine.step(0, config_of(0))
+    second = threads.submit(engine.step, 1, config_of(1))
+    eventually(lambda: engine.is_waiting(1))
+    assert not engine.is_waiting(0)
+    engine.step(0, None)
+    assert not second.done()
+    engine.leave(0)
+    assert second.result(20.0)["signals"].update == 10
+    assert not engine.is_waiting(1)
+
+
+def test_trial_that_waits_may_leave(build, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    engine = build(1)
+    engine.step(0, config_of(0))
+    second = threads.submit(engine.step, 1, config_of(1))
+    eventually(lambda: engine.is_waiting(1))
+    engine.leave(1)
+    with pytest.raises(KeyError, match="trial 1 has left"):
+        second.result(20.0)
+    assert not (tmp_path / "results/small/trials/0001").exists()  # it did nothing
+    engine.leave(0)
+    assert engine.step(2, config_of(2))["signals"].update == 10  # there was one slot, and still is
+
+
+def test_error_is_of_one_trial_alone(
+    spec: SweepSpec, dataset: Dataset, build, threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = alone(spec, dataset, 0)
+    engine = build(2)
+    next_report = Session.next_report
+
+    def fail(self: Session) -> Signals:
+        if self._trainer.config.loss == "wgan" and len(self.history) == 2:
+            raise MemoryError("not here")
+        return next_report(self)
+
+    monkeypatch.setattr(Session, "next_report", fail)
+    beside = threads.submit(whole, engine, 0)
+    with pytest.raises(MemoryError, match="not here"):
+        whole(engine, 1)
+    assert beside.result(20.0) == expected
+    with pytest.raises(KeyError):
+        engine.step(1, None)
+    assert [each.result(20.0) for each in both(engine, threads)] == ["done", "done"]
+
+
+def both(engine: Engine, threads: ThreadPoolExecutor) -> list["Future[str]"]:
+    """Two trials that each end only if the other one trains, too: no slot is lost."""
+    met = threading.Barrier(2)
+
+    def meet(number: int) -> str:
+        engine.step(number, config_of(number))
+        met.wait(20.0)
+        engine.leave(number)
+        return "done"
+
+    return [threads.submit(meet, number) for number in (0, 2)]
+
+
+def test_files_of_a_trial_that_leaves_are_written(build, tmp_path: Path) -> None:
+    engine = build(1)
+    engine.step(0, config_of(0))
+    engine.leave(0)
+    engine.leave(0)
+    names = {path.name for path in (tmp_path / "results/small/trials/0000").iterdir()}
+    assert {"best.pt", "checkpoint.pt", "stop.png"} <= names
+
+
+def test_trial_that_is_launched_again_goes_on_from_its_earlier_self(
+    spec: SweepSpec, dataset: Dataset, build
+) -> None:
+    """Its proxy died, and nobody told the engine."""
+    expected = alone(spec, dataset, 0)
+    engine = build(1)
+    first = [untimed(engine.step(0, config_of(0))), untimed(engine.step(0, None))]
+    again = [untimed(engine.step(0, config_of(0, goes_on=True, told=10)))]
+    again += [untimed(engine.step(0, None)) for _ in range(REPORTS - 2)]
+    assert first == expected[:2]
+    assert again == expected[1:]
+
+
+def test_trial_that_hangs_is_the_end_of_its_engine(
+    build, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, goes_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(module, "HUNG", 0.1)
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(Session, "next_report", lambda self: goes_on.wait(20.0))
+    engine = build(1)
+    threads.submit(engine.step, 0, config_of(0))
+    eventually(lambda: not engine.is_waiting(0) and 0 in engine._seats)
+    threads.submit(engine.evict, 0)
+    assert ended.wait(20.0)
+    goes_on.set()
+
+
+def test_trial_that_was_only_slow_is_let_go(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("the engine ended"))
+    engine = build(1)
+    engine.step(0, config_of(0))
+    engine.evict(0)
+    engine.evict(0)
+    assert engine.step(1, config_of(1))["signals"].update == 10
