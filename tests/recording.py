@@ -24,18 +24,19 @@ READS_A_VALUE = torch.ops.aten._local_scalar_dense.default
 
 
 class Operation(NamedTuple):
-    """One call, and the tensors that it made."""
+    """One call, and what it made."""
 
     function: Any
     positional: tuple[Any, ...]
     named: Mapping[str, Any]
-    made: list[Tensor]
+    made: list[Any]  # none, where it writes or looks at tensors that are there
 
     def again(self) -> None:
         """What it makes goes to where it was made first."""
-        results = tree_leaves(self.function(*self.positional, **self.named))
-        if self.made:
-            for place, result in zip(self.made, results, strict=True):
+        found = self.function(*self.positional, **self.named)
+        results = tree_leaves(found) if self.made else []
+        for place, result in zip(self.made, results, strict=True):
+            if isinstance(place, Tensor):
                 place.copy_(result)
 
 
@@ -69,10 +70,8 @@ class OperationRecorder(TorchDispatchMode):
             raise RuntimeError("an update that reads a value cannot be recorded")
         named = dict(kwargs or {})
         found = func(*args, **named)
-        leaves = tree_leaves(found)
         is_new = all(of.alias_info is None for of in func._schema.returns)
-        made = [leaf for leaf in leaves if isinstance(leaf, Tensor)] if is_new else []
-        self.log.append(Operation(func, args, named, made))
+        self.log.append(Operation(func, args, named, tree_leaves(found) if is_new else []))
         return found
 
 

@@ -94,7 +94,7 @@ class AutoencoderTrainer(Trainer):
         budget: int | None = None,
     ) -> None:
         super().__init__(config, data, budget)
-        are_wanted(config, networks, data)  # they never are possible: for what the log says of it
+        are_wanted(config, networks, data)  # in vain, which the log is to say
         self._variational = config.model == "vae"
         self._is_conditional = config.conditioning != "none"
         pair = autoencoder_of(config, networks, data.shape, data.condition_size)

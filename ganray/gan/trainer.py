@@ -301,7 +301,7 @@ class GanTrainer(Trainer):
 
     def _show(self, samples: Tensor, conditions: Tensor | None, labels: Tensor | None) -> Shown:
         config = self.config
-        if config.instance_noise:
+        if self._first_noise:
             samples = add_instance_noise(samples, self._noise, self._rng)
         if config.diffaugment is not None:
             samples = diffaugment(samples, config.diffaugment, self._rng)
