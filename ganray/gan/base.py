@@ -96,9 +96,6 @@ class Trainer(ABC):
     def _functions(self) -> dict[str, Any]:
         """Of a `Snapshot`: how to generate, and whatever else this kind of trainer can do."""
 
-    def _prepare(self) -> None:
-        """Whatever is to be done before updates are made, and counts as training."""
-
     def _set_progress(self, progress: float) -> None:
         """Set what changes with the share of the budget that is used up, in [0, 1]."""
         for player in self.players.values():
@@ -122,7 +119,6 @@ class Trainer(ABC):
         for player in self.players.values():
             player.restart_averages()
         start = time.perf_counter()
-        self._prepare()
         for _ in range(updates):
             if self._scheduled:
                 self._set_progress(self.progress)

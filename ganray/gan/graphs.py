@@ -40,7 +40,7 @@ class CudaRecorder:
 
     def __init__(self, draws: torch.Generator) -> None:
         self._draws = draws
-        self._stream = torch.cuda.Stream(draws.device)
+        self._stream = torch.cuda.Stream(draws.device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, update: Update) -> Update:

@@ -131,7 +131,7 @@ class RMSprop(Optimizer):
             [],
             motions,
             counts,
-            lr=self.lr,
+            lr=self.lr,  # type: ignore[arg-type]  # torch takes a tensor, too
             alpha=RMSPROP_DECAY,
             eps=EPS,
             weight_decay=self._config.weight_decay,
@@ -156,7 +156,7 @@ class Sgd(Optimizer):
             fused=True,
             weight_decay=self._config.weight_decay,
             momentum=self._config.momentum,
-            lr=self.lr,
+            lr=self.lr,  # type: ignore[arg-type]  # torch takes a tensor, too
             dampening=0.0,
             nesterov=False,
             maximize=False,

@@ -145,6 +145,8 @@ class GanTrainer(Trainer):
             self._penalty.load_state_dict(state["penalty"])
 
     def _next_update(self) -> None:
+        if self._is_to_be_recorded:
+            self._record()
         turn = self._turns.next()
         if self._graphs:
             self._graphs[turn]()
@@ -180,10 +182,8 @@ class GanTrainer(Trainer):
 
     # --- recording --------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        """Record both updates, if they are to be; where that fails, train without graphs."""
-        if not self._is_to_be_recorded:
-            return
+    def _record(self) -> None:
+        """Record both updates; where that fails, train without graphs."""
         self._is_to_be_recorded = False
         try:
             with self._leaving_no_trace():

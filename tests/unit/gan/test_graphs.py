@@ -87,8 +87,9 @@ def both_ways(chunks: tuple[int, ...] = (7, 43), **changes: Any) -> tuple[Traine
 
 
 def need_alike(eager: Trainer, recorded: Trainer, rtol: float = 0.0) -> None:
-    close = partial(torch.testing.assert_close, rtol=rtol, atol=0.01 * rtol, equal_nan=True)
-    close(content(recorded), content(eager))
+    exact = {"rtol": rtol, "atol": 0.01 * rtol, "equal_nan": True}
+    # what RMSprop counts is on the host without graphs
+    torch.testing.assert_close(content(recorded), content(eager), check_device=False, **exact)
     assert sides(recorded) == pytest.approx(sides(eager), rel=rtol, abs=0.0)
 
 
@@ -219,13 +220,11 @@ def test_sums_that_are_replaced_are_no_longer_added_to(recording, monkeypatch):
 
 
 @pytest.mark.parametrize("penalty", ["none", "lecam"])
-def test_recording_leaves_no_trace(penalty, recording):
+def test_recording_leaves_no_trace_in_anything(penalty, recording):
     options = {"networks": NORMED, "ema": 0.9, "penalty": penalty, "spectral_norm": True}
-    under_test = make(**options)
-    before = content(under_test)
-    under_test.advance(0)
-    need_recorded(under_test)
-    torch.testing.assert_close(content(under_test), before, rtol=0.0, atol=0.0)
+    eager, recorded = both_ways(chunks=(1,), **options)
+    need_recorded(recorded)
+    need_alike(eager, recorded)
 
 
 def test_a_trial_goes_on_from_a_checkpoint_with_and_without_graphs(recording):
