@@ -4,12 +4,15 @@ On the CPU the recorder is that of `tests.recording`, in float64; on a GPU it is
 """
 
 import copy
+import inspect
 import io
 import logging
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -370,6 +373,63 @@ def test_without_a_gpu_only_who_insists_is_told(graphs, warnings, model, caplog)
         under_test.advance(2)
     assert [text for _, text in messages(caplog)] == warnings
     assert under_test.snapshot().nonfinite is None
+
+
+# --- what the recorder asks of torch.cuda, without a GPU ------------------------------------------
+
+
+class Cuda:
+    """Stands in for what of `torch.cuda` a recorder uses, and tells in which order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        self.signature = inspect.signature(torch.cuda.graph)
+        for name in ("Stream", "CUDAGraph", "graph", "stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current")
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: self.events.append("wait for all"))
+
+    def Stream(self, _device: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(wait_stream=lambda which: self.events.append(f"after {which}"))
+
+    def CUDAGraph(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            register_generator_state=lambda _draws: self.events.append("draws"),
+            replay=lambda: self.events.append("replay"),
+        )
+
+    @contextmanager
+    def stream(self, _stream: object) -> Iterator[None]:
+        self.events.append("aside")
+        yield
+        self.events.append("back")
+
+    @contextmanager
+    def graph(self, *given: object) -> Iterator[None]:
+        arguments = self.signature.bind(*given).arguments
+        assert (arguments["pool"], arguments["capture_error_mode"]) == ("pool", "thread_local")
+        self.events.append("record")
+        yield
+        self.events.append("recorded")
+
+
+def test_a_recording_follows_a_warm_up_on_a_stream_of_its_own(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    record = graphs.CudaRecorder(torch.Generator())
+    replay = record(lambda: cuda.events.append("update"))
+    warm_up = ["after current", "aside", "update", "update", "update", "draws"]
+    assert cuda.events == [*warm_up, "record", "update", "recorded", "back", "wait for all"]
+    replay()
+    assert cuda.events[-1] == "replay"
+
+
+def test_a_recording_that_fails_is_waited_for_before_anything_is_put_back(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    with pytest.raises(ZeroDivisionError):
+        graphs.CudaRecorder(torch.Generator())(lambda: 1 // 0)
+    assert cuda.events == ["after current", "aside", "wait for all"]
 
 
 # --- on a GPU -------------------------------------------------------------------------------------
