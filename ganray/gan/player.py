@@ -41,8 +41,8 @@ def compiled(network: nn.Module, config: TrialConfig) -> Callable[..., Any]:
 class Player:
     """A network that takes optimiser steps.
 
-    `backward` and `move` do nothing but tell the device, so that they can be recorded; what Python
-    keeps is kept by `count`, after each step.
+    `step`, `backward` and `move` do nothing but tell the device, so that they can be recorded.
+    After each step, `count` is to be called, which keeps what Python keeps.
 
     Args:
         network: on its device.
@@ -89,7 +89,7 @@ class Player:
             total.zero_()  # in place, as what was recorded adds to these very tensors
 
     def step(self, loss: Tensor, penalty: Tensor | None = None) -> None:
-        """Take the gradient of `loss` plus `penalty`, and move along it; then `count` it."""
+        """Take the gradient of `loss` plus `penalty`, and move along it."""
         self.backward(loss, penalty)
         self.move()
 
