@@ -127,6 +127,7 @@ class TrialConfig:
     dtype: str = "fp32"
     compile: bool = False
     channels_last: bool = False
+    graphs: str = "off"
     seed: int = 0
 
 

@@ -80,7 +80,7 @@ POLICIES: Mapping[str, Augmentation] = {
 }
 
 
-def add_instance_noise(samples: Tensor, std: float, draws: torch.Generator) -> Tensor:
+def add_instance_noise(samples: Tensor, std: float | Tensor, draws: torch.Generator) -> Tensor:
     """Samples plus N(0, std²) in each coordinate; both real and fake ones must have it.
 
     Args:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganray.gan.base import Trainer, evaluated
+from ganray.gan.graphs import are_wanted
 from ganray.gan.networks import Autoencoder, build_autoencoder
 from ganray.gan.networks.layers import Shape
 from ganray.gan.player import Player, compiled
@@ -93,6 +94,7 @@ class AutoencoderTrainer(Trainer):
         budget: int | None = None,
     ) -> None:
         super().__init__(config, data, budget)
+        are_wanted(config, networks, data)  # in vain, which the log is to say
         self._variational = config.model == "vae"
         self._is_conditional = config.conditioning != "none"
         pair = autoencoder_of(config, networks, data.shape, data.condition_size)
@@ -117,6 +119,7 @@ class AutoencoderTrainer(Trainer):
             decoded = self._decode(latents, conditions)
         loss = self._reconstruction(samples, decoded.float())
         self._player.step(loss, self.config.kl_weight * kl if self._variational else None)
+        self._player.count(penalised=self._variational)
 
     def _codes(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Latents [B, Z] drawn as the encoder says, and their mean KL to N(0, I)."""

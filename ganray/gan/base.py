@@ -96,6 +96,11 @@ class Trainer(ABC):
     def _functions(self) -> dict[str, Any]:
         """Of a `Snapshot`: how to generate, and whatever else this kind of trainer can do."""
 
+    def _set_progress(self, progress: float) -> None:
+        """Set what changes with the share of the budget that is used up, in [0, 1]."""
+        for player in self.players.values():
+            player.set_progress(progress)
+
     @property
     def progress(self) -> float:
         """The share of the budget that is used up, 0 without a budget."""
@@ -116,8 +121,7 @@ class Trainer(ABC):
         start = time.perf_counter()
         for _ in range(updates):
             if self._scheduled:
-                for player in self.players.values():
-                    player.set_progress(self.progress)
+                self._set_progress(self.progress)
             self._next_update()
             self.update += 1
         found = (player.nonfinite() for player in self.players.values())  # waits for the device

@@ -16,6 +16,7 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
+from ganray.gan.graphs import Number, on_device
 from ganray.trial import TrialConfig
 
 EPS = 1e-8  # as torch has it
@@ -33,6 +34,7 @@ class Optimizer(ABC):
         lr: the learning rate, which may be set between two steps.
 
     Attributes:
+        lr: as it is now.
         SLOTS: what is remembered of each parameter, tensors of its shape.
     """
 
@@ -40,13 +42,22 @@ class Optimizer(ABC):
     COUNTS_ON_DEVICE = True  # where a fused step wants its count
 
     def __init__(self, config: TrialConfig, parameters: Sequence[Parameter], lr: float) -> None:
-        self.lr = lr
+        self.lr: Number = lr
+        self._is_recorded = False
         self._config = config
         self._parameters = list(parameters)
         self._slots = {name: [torch.zeros_like(p) for p in parameters] for name in self.SLOTS}
         self._counts = [
             torch.zeros((), device=p.device if self.COUNTS_ON_DEVICE else None) for p in parameters
         ]
+
+    def prepare_recording(self, *, lr_changes: bool) -> None:
+        """Have on the device what a step counts, and the learning rate if it is going to change."""
+        device = self._parameters[0].device
+        self._is_recorded = True
+        self._counts = [count.to(device) for count in self._counts]
+        if lr_changes:
+            self.lr = on_device(self.lr, device)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -120,12 +131,14 @@ class RMSprop(Optimizer):
             [],
             motions,
             counts,
-            lr=self.lr,
+            lr=self.lr,  # type: ignore[arg-type]  # torch takes a tensor, too
             alpha=RMSPROP_DECAY,
             eps=EPS,
             weight_decay=self._config.weight_decay,
             momentum=self._config.momentum,
             centered=False,
+            foreach=self._is_recorded or None,  # None: as torch thinks best
+            capturable=self._is_recorded,
         )
 
 
@@ -143,7 +156,7 @@ class Sgd(Optimizer):
             fused=True,
             weight_decay=self._config.weight_decay,
             momentum=self._config.momentum,
-            lr=self.lr,
+            lr=self.lr,  # type: ignore[arg-type]  # torch takes a tensor, too
             dampening=0.0,
             nesterov=False,
             maximize=False,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganray.gan.clipping import clip_gradients, clip_weights, clippable
+from ganray.gan.graphs import renewed
 from ganray.gan.optimizers import make_optimizer
 from ganray.gan.schedules import factor
 from ganray.trial import TrialConfig
@@ -40,6 +41,9 @@ def compiled(network: nn.Module, config: TrialConfig) -> Callable[..., Any]:
 class Player:
     """A network that takes optimiser steps.
 
+    `step`, `backward` and `move` do nothing but tell the device, so that they can be recorded.
+    After each step, `count` is to be called, which keeps what Python keeps.
+
     Args:
         network: on its device.
         config: the trial's parameters.
@@ -59,6 +63,7 @@ class Player:
         self.optimizer = make_optimizer(config, self.parameters, side)
         self._lr: float = getattr(config, f"{side}_lr")
         self._lr_schedule = (config.lr_schedule, config.lr_final)
+        self.sums = {name: torch.zeros((), device=self.device) for name in _SUMS}
         self.restart_averages()
 
     @property
@@ -69,14 +74,19 @@ class Player:
     def set_progress(self, progress: float) -> None:
         """Set the learning rate for a share of the budget in [0, 1]."""
         name, final = self._lr_schedule
-        self.optimizer.lr = self._lr * factor(name, progress, final)
+        self.optimizer.lr = renewed(self.optimizer.lr, self._lr * factor(name, progress, final))
+
+    def prepare_recording(self) -> None:
+        """Have on the device what changes from step to step."""
+        self.optimizer.prepare_recording(lr_changes=self._lr_schedule[0] != "constant")
 
     def restart_averages(self) -> None:
         """Begin a new stretch of updates."""
         self.steps = 0
         self.norms = 0  # how many of them were measured
         self.has_penalty = False
-        self.sums = {name: torch.zeros((), device=self.device) for name in _SUMS}
+        for total in self.sums.values():
+            total.zero_()  # in place, as what was recorded adds to these very tensors
 
     def step(self, loss: Tensor, penalty: Tensor | None = None) -> None:
         """Take the gradient of `loss` plus `penalty`, and move along it."""
@@ -93,24 +103,31 @@ class Player:
         torch.autograd.backward(total, inputs=self.parameters, retain_graph=keep_graph)
         self.sums["loss"] += loss.detach()  # sums stay on the device: no waiting inside the loop
         if penalty is not None:
-            self.has_penalty = True
             self.sums["penalty"] += penalty.detach()
 
     def move(self) -> None:
         """Clip the gradient, take the optimiser's step, clip the weights."""
-        if self.grad_clip is not None or self.steps % NORM_EVERY == 0:
-            self._measure_and_clip_gradient()
+        if self.grad_clip is not None:
+            norm = clip_gradients(self.parameters, self.grad_clip)
+            self.sums["grad_norm"] += norm
+            self.sums["clipped"] += norm > self.grad_clip
         self.optimizer.step()
         if self.weight_clip is not None:
             clip_weights(self._clippable, self.weight_clip)
-        self.steps += 1
 
-    def _measure_and_clip_gradient(self) -> None:
-        norm = clip_gradients(self.parameters, self.grad_clip)
-        self.norms += 1
-        self.sums["grad_norm"] += norm
-        if self.grad_clip is not None:
-            self.sums["clipped"] += norm > self.grad_clip
+    def count(self, *, penalised: bool) -> None:
+        """Count the step just made; the norm of a gradient that is not clipped is measured here.
+
+        Args:
+            penalised: whether it had a penalty.
+        """
+        if self.grad_clip is None and self.steps % NORM_EVERY == 0:
+            self.sums["grad_norm"] += clip_gradients(self.parameters, None)
+            self.norms += 1
+        elif self.grad_clip is not None:
+            self.norms += 1
+        self.has_penalty = penalised
+        self.steps += 1
 
     def nonfinite(self) -> str | None:
         """What is not finite any more: a sum is not if one of its terms was not."""
@@ -161,7 +178,8 @@ class Player:
         averages = state["averages"]
         self.steps, self.norms = averages["steps"], averages["norms"]
         self.has_penalty = averages["has_penalty"]
-        self.sums = {name: averages[name].to(self.device) for name in _SUMS}
+        for name, total in self.sums.items():
+            total.copy_(averages[name])
 
 
 def _finite(value: float) -> float | None:

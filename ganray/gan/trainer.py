@@ -1,6 +1,8 @@
 """The GAN trainer: updates of D and G in turns, driven from outside."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -11,13 +13,22 @@ from ganray.gan.augment import add_instance_noise, diffaugment, pack
 from ganray.gan.autoencoder import AutoencoderTrainer
 from ganray.gan.base import Trainer, evaluated
 from ganray.gan.ema import Average
+from ganray.gan.graphs import (
+    RECORDERS,
+    Number,
+    Update,
+    are_wanted,
+    on_device,
+    renewed,
+    tell_why_not,
+)
 from ganray.gan.losses import make_loss
 from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
 from ganray.gan.networks.layers import Shape, mixes_samples
 from ganray.gan.penalties import PENALTIES, Judged, Penalty
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
-from ganray.gan.schedules import Turns, factor
+from ganray.gan.schedules import Turn, Turns, factor
 from ganray.trial import TrialConfig, derive_seed
 
 CLASS_HEADS = ("acgan", "sgan")  # conditionings whose D also tells classes
@@ -92,8 +103,13 @@ class GanTrainer(Trainer):
         )
         self._penalty = _penalty(config, data.device)
         self._turns = Turns(config)
-        self._noise = config.instance_noise * data.std() if config.instance_noise else 0.0
         self._labelled = max(1, round(config.labelled * len(data)))
+        self._first_noise = config.instance_noise * data.std() if config.instance_noise else 0.0
+        self._noise: Number = 0.0  # standard deviation, in units of the data
+        self._penalty_weight: Number = 0.0
+        self._set_progress(0.0)
+        self._graphs: Mapping[Turn, Update] = {}
+        self._is_to_be_recorded = are_wanted(config, networks, data)
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -104,6 +120,11 @@ class GanTrainer(Trainer):
     def networks(self) -> Networks:
         """The two players' networks, as they are now."""
         return Networks(self._g.network, self._d.network)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether updates are graphs that are replayed; they are recorded before the first one."""
+        return bool(self._graphs)
 
     def state_dict(self) -> dict[str, Any]:
         """As of every trainer, with the turn, the average of G and what the penalty remembers."""
@@ -124,16 +145,75 @@ class GanTrainer(Trainer):
             self._penalty.load_state_dict(state["penalty"])
 
     def _next_update(self) -> None:
-        if self._turns.next() == "d":
+        if self._is_to_be_recorded:
+            self._record()
+        turn = self._turns.next()
+        if self._graphs:
+            self._graphs[turn]()
+        elif turn == "d":
             self._discriminator_update()
-            self.d_updates += 1
-            return
-        if self.config.simultaneous:
+        elif self.config.simultaneous:
             self._g.move()  # along the gradient that was taken with D's
         else:
             self._generator_update()
+        self._count(turn)
+
+    def _count(self, turn: Turn) -> None:
+        """What follows an update and is no part of its graph, as it differs from one to the next.
+
+        The average's decay does: to tell it to a graph would cost as much as the average itself.
+        """
+        if turn == "d":
+            self._d.count(penalised=self._penalty is not None)
+            self.d_updates += 1
+            return
+        self._g.count(penalised=False)
         if self._average is not None:
             self._average.update(self._g.network)
+
+    def _set_progress(self, progress: float) -> None:
+        super()._set_progress(progress)
+        self._noise = renewed(self._noise, self._first_noise * (1.0 - progress))
+        if self._penalty is not None:
+            config, weight = self.config, self.config.penalty_weight
+            weight = self._penalty.default_weight if weight is None else weight
+            weight *= factor(config.penalty_schedule, progress, config.penalty_final)
+            self._penalty_weight = renewed(self._penalty_weight, weight)
+
+    # --- recording --------------------------------------------------------------------------------
+
+    def _record(self) -> None:
+        """Record both updates; where that fails, train without graphs."""
+        self._is_to_be_recorded = False
+        try:
+            with self._leaving_no_trace():
+                self._graphs = self._recorded()
+        except Exception as error:  # whatever it is: if training has it, too, it comes again
+            cause = (str(error) or type(error).__name__).splitlines()[0]
+            tell_why_not(self.config, f"recording failed: {cause}")
+
+    def _recorded(self) -> Mapping[Turn, Update]:
+        for player in self.players.values():
+            player.prepare_recording()
+        if self._scheduled:
+            self._noise = on_device(self._noise, self.data.device)
+            self._penalty_weight = on_device(self._penalty_weight, self.data.device)
+        record = RECORDERS[self.data.device.type](self._rng)
+        return {"d": record(self._discriminator_update), "g": record(self._generator_update)}
+
+    @contextmanager
+    def _leaving_no_trace(self) -> Iterator[None]:
+        """Put everything back in place that updates changed, the random numbers with it."""
+        before = copy.deepcopy(self.state_dict())
+        try:
+            yield
+        except Exception:
+            self._rng = torch.Generator(self.data.device)  # the old one may still be recording
+            raise
+        finally:
+            self.load_state_dict(before)
+
+    # --- the two updates --------------------------------------------------------------------------
 
     def _discriminator_update(self) -> None:
         simultaneous = self.config.simultaneous
@@ -187,7 +267,6 @@ class GanTrainer(Trainer):
     ) -> Tensor | None:
         if self._penalty is None:
             return None
-        config = self.config
         judged = Judged(
             lambda samples: self._judge(Shown(samples, real.conditions, None)).logits,
             real.samples,
@@ -195,11 +274,7 @@ class GanTrainer(Trainer):
             on_real.logits,
             on_fake.logits,
         )
-        weight = config.penalty_weight
-        if weight is None:
-            weight = self._penalty.default_weight
-        weight *= factor(config.penalty_schedule, self.progress, config.penalty_final)
-        penalty: Tensor = weight * self._penalty(judged, self._rng)
+        penalty: Tensor = self._penalty_weight * self._penalty(judged, self._rng)
         return penalty
 
     # --- what goes through the networks -----------------------------------------------------------
@@ -226,8 +301,8 @@ class GanTrainer(Trainer):
 
     def _show(self, samples: Tensor, conditions: Tensor | None, labels: Tensor | None) -> Shown:
         config = self.config
-        if self._noise:
-            samples = add_instance_noise(samples, self._noise * (1.0 - self.progress), self._rng)
+        if self._first_noise:
+            samples = add_instance_noise(samples, self._noise, self._rng)
         if config.diffaugment is not None:
             samples = diffaugment(samples, config.diffaugment, self._rng)
         if config.channels_last:

@@ -42,6 +42,7 @@ WeightClipScopeName = Literal["all", "weights"]
 OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
 ConditioningName = Literal["none", "concat", "projection", "acgan", "sgan"]
 DtypeName = Literal["fp32", "bf16"]
+GraphsName = Literal["auto", "on", "off"]
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp", "cmaes"]
 PrunerName = Literal[
     "median", "percentile", "successive_halving", "hyperband", "patient", "wilcoxon", "none"

@@ -21,6 +21,7 @@ from ganray.spec.names import (
     ConditioningName,
     DtypeName,
     FganGeneratorName,
+    GraphsName,
     LossName,
     ModelName,
     OptimizerName,
@@ -199,6 +200,8 @@ class Trainer(Part):
     """Whether networks go through `torch.compile`."""
     channels_last: bool = False
     """Whether images lie in memory with their channels last."""
+    graphs: GraphsName = "off"
+    """Whether updates are CUDA graphs; `auto`: where they can be. Not yet measured on any GPU."""
     seed: Seed = 0
     """Seed of the trial; where the file does not set it, each trial has one of its own."""
 

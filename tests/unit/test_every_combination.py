@@ -87,6 +87,7 @@ ROUTINE = {"batch_size", "latent_dim", "seed", "d_lr", "g_lr", "optimizer", "bet
 ELSEWHERE = {
     *("penalty_final", "lr_final", "warmup_rounds", "warmup_every", "class_weight", "kl_weight"),
     "compile",  # seconds for each; tested by itself
+    "graphs",  # for GPUs; tested by itself
 }
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ganray.errors import SpecError
 from ganray.spec.load import dump_sweep, load_prune, load_sweep, parse_sweep
 from ganray.spec.models import Prune, SweepSpec
-from ganray.spec.names import METRIC_SIGNALS, LossName
+from ganray.spec.names import METRIC_SIGNALS, GraphsName, LossName
 from ganray.spec.networks import MlpNetworks
 from ganray.spec.parameters import Trainer
 from ganray.trial import SIGNALS
@@ -748,6 +748,16 @@ def test_words_are_text_as_in_yaml_1_2(word: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(sweep(name=word))
     assert load_sweep(path).name == word
+
+
+@pytest.mark.parametrize("word", get_args(GraphsName))
+def test_graphs_are_on_or_off_without_quotes(word: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(sweep(trainer=f"{{graphs: {word}}}"))
+    spec = load_sweep(path)
+    assert spec.trial_config(0, {}).graphs == word
+    path.write_text(dump_sweep(spec))
+    assert load_sweep(path).trainer.graphs == word
 
 
 def test_reports_are_evenly_spaced_and_end_at_the_budget() -> None:

@@ -128,7 +128,7 @@ def test_override_may_bring_the_first_value_of_a_part(tmp_path: Path) -> None:
         ("updates=3", "--set updates: is a key of a part; did you mean 'budget.updates'?"),
         ("register=m", "--set register: is a key of a part; did you mean 'tracking.register'?"),
         ("budgt.updates=3", "--set budgt.updates: unknown part 'budgt'; did you mean 'budget'? "),
-        ("los=hinge", "--set unknown key 'los'; did you mean 'loss'? Nearest of 59: loss, "),
+        ("los=hinge", "--set unknown key 'los'; did you mean 'loss'? Nearest of 60: loss, "),
         ("loss.x=1", "--set loss.x: unknown part 'loss'. Known: budget, "),
         ("d_steps=[1", "--set d_steps=[1: the value is not YAML"),
         ("name.x=1", "--set name.x: name is not a mapping"),
