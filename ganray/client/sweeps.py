@@ -38,6 +38,7 @@ from ganray.tracking.status import status_name
 
 WAIT_PENDING_SECONDS = 300.0
 LOOK_SECONDS = 0.5
+READS = 10  # tries to read what a driver wrote, before nobody can say what became of it
 LET_GO_SECONDS = 10.0  # for Ray to notice that a job which never started is to be stopped
 STOP_WAIT_SECONDS = STOP_SECONDS + 30.0
 NO_FILE = "A file is not found"  # how a dashboard's answer of 500 begins where there is none
@@ -306,16 +307,18 @@ class SweepClient:
         newest = jobs[0]
         if newest.status not in ("FAILED", "STOPPED"):
             return True
-        told = [self._told(job) for job in jobs]
-        if any(one.has_begun for one in told):
-            return True
-        if not all(one.is_known for one in told):
-            raise ClusterError(
-                f"'{newest.name}' was submitted before and has {newest.status.lower()}, and what "
-                "its driver wrote cannot be read now; try again, or if its node is gone for good, "
-                f"continue it with: ganray resume {newest.name} --address {self.address}"
-            )
-        return False
+        for _ in range(READS):
+            told = [self._told(job) for job in jobs]
+            if any(one.has_begun for one in told):
+                return True
+            if all(one.is_known for one in told):
+                return False
+            self._pause(LOOK_SECONDS)  # a busy node answers late, or not to all that is asked
+        raise ClusterError(
+            f"'{newest.name}' was submitted before and has {newest.status.lower()}, and what "
+            "its driver wrote cannot be read now; try again, or if its node is gone for good, "
+            f"continue it with: ganray resume {newest.name} --address {self.address}"
+        )
 
     def _resume_request(
         self,

@@ -32,7 +32,7 @@ SECONDS = 240.0  # for what takes ten on a machine that has nothing else to do
 LONG: dict[str, Any] = {
     **SWEEP,
     "search": {**SWEEP["search"], "trials": 2},
-    "budget": {"updates": 6_000, "reports": 40},
+    "budget": {"updates": 12_000, "reports": 40},
     "prune": None,
 }
 # Ray finds a lost node after about 10 s, not after about a minute

@@ -125,6 +125,30 @@ def test_what_an_attempt_came_to_is_not_guessed_where_it_cannot_be_read(
     assert set(cluster.jobs) == {"ganray-small-1"}
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_what_an_attempt_came_to_is_waited_for_where_its_node_does_not_answer_at_once(
+    cluster: FakeCluster, has_begun: bool
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        cluster.node_gone = len(pauses) < 3
+
+    client = SweepClient(cluster.address, pause=pause)
+    client.submit(small_spec(ROOT))
+    if has_begun:
+        tell(cluster)
+    cluster.end("FAILED")
+    cluster.node_gone = True
+    if has_begun:
+        with pytest.raises(NameTakenError, match="continue it with: ganray resume small"):
+            client.submit(small_spec(ROOT))
+    else:
+        assert client.submit(small_spec(ROOT)).is_new
+    assert len(pauses) >= 3
+
+
 def test_running_sweep_is_told_to_run_though_nothing_of_it_can_be_read(
     client: SweepClient, cluster: FakeCluster
 ) -> None:
