@@ -143,7 +143,7 @@ class Trainer(ABC):
 
     @contextlib.contextmanager
     def stretch(self, updates: int) -> Iterator[None]:
-        """Around that many updates, whoever makes them: what they were like, and how long they took.
+        """Around that many updates, whoever makes them: averages them, and tells what diverged.
 
         Args:
             updates: of either network.

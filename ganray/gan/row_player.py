@@ -34,7 +34,8 @@ class RowPlayer:
         weights = self.network.weights
         self._optimizer = ROW_OPTIMIZERS[optimizer]
         self._slots = {name: torch.zeros_like(weights) for name in OPTIMIZERS[optimizer].SLOTS}
-        self._count = weights.new_zeros(size)
+        # a count for each parameter, as optimisers have it
+        self._counts = weights.new_zeros(size, len(self.network.layout.shapes))
         self._bounds = torch.full_like(weights, math.inf)
         self._sums = {name: weights.new_zeros(size) for name in SUMS}
 
@@ -68,8 +69,7 @@ class RowPlayer:
         yield from zip(player.parameters, self._parts(self.network.weights, row), strict=True)
         for name, slot in self._slots.items():
             yield from zip(state[name], self._parts(slot, row), strict=True)
-        for count in state["count"]:
-            yield count, self._count[row]
+        yield from zip(state["count"], self._counts[row], strict=True)
 
     def _parts(self, flat: Tensor, row: int) -> list[Tensor]:
         return self.network.layout.split(flat[row])
@@ -94,7 +94,7 @@ class RowPlayer:
         for slot, moved_slot in zip(slots, moved_slots, strict=True):
             _write(moves, slot, moved_slot)
         if self._optimizer.counts:
-            self._count += of.moves.squeeze(1)
+            self._counts += of.moves
         self._sum(loss, norm, of)
 
     def _sum(self, loss: Tensor, norm: Tensor, of: Settings[Tensor]) -> None:

@@ -53,9 +53,7 @@ class RowNetwork:
         self.layout = Layout(p.shape for p in parameters)
         self.weights = parameters[0].new_zeros(size, self.layout.width)
         self._layers = layers_of(network)
-        self._leaves = [
-            part.detach().requires_grad_() for part in self.layout.split(self.weights)
-        ]
+        self._leaves = [part.detach().requires_grad_() for part in self.layout.split(self.weights)]
         self._gradient = torch.zeros_like(self.weights)
 
     def __call__(self, inputs: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """A cohort that many threads use at once, each for a trial of its own.
 
-A thread calls `advance` of its trainer, as ever, and waits until its updates are made. Of those that
-wait, one makes the ticks for all. When its own updates are made, another one goes on; whoever comes
-while a tick is under way is in the next.
+A thread calls `advance` of its trainer, as ever, and waits until its updates are made. Of those
+that wait, one makes the ticks for all. When its own updates are made, another one goes on; whoever
+comes while a tick is under way is in the next.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class SharedCohort:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Between two ticks: for whatever writes to a trainer in a row, as `load_state_dict` does."""
+        """Between two ticks, where a trainer in a row may be written to, as by `load_state_dict`."""
         with self._changed:
             self._guests += 1
             self._changed.wait_for(lambda: not self._is_ticking)
