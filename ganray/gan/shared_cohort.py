@@ -56,7 +56,7 @@ class SharedCohort:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Between two ticks, where a trainer in a row may be written to, as by `load_state_dict`."""
+        """Between two ticks, when a trainer in a row may be written to: `load_state_dict`, say."""
         with self._changed:
             self._guests += 1
             self._changed.wait_for(lambda: not self._is_ticking)
