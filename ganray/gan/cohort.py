@@ -8,7 +8,7 @@ neighbours nor its row matter. Beside rounding, it trains as it would alone.
 All that rows differ in is data, and no shape or address depends on who is in which row.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -18,6 +18,7 @@ from ganray.gan.fusing import refusal, signature
 from ganray.gan.losses import LossFunction
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
+from ganray.gan.row_draws import FAKE, REAL, RowDraws
 from ganray.gan.row_losses import slopes
 from ganray.gan.row_player import RowPlayer
 from ganray.gan.row_settings import SettingsTable, settings_of
@@ -25,8 +26,6 @@ from ganray.gan.rows import move_in, move_out
 from ganray.gan.schedules import Turn
 from ganray.gan.trainer import GanTrainer, networks_of
 from ganray.trial import TrialConfig
-
-REAL, FAKE = 0, 1
 
 
 class Cohort:
@@ -60,10 +59,7 @@ class Cohort:
         weights = self._g.network.weights
         self._averages = torch.zeros_like(weights)
         self._settings = SettingsTable(weights)
-        batch, length = config.batch_size, torch.Size(data.shape).numel()
-        self._picked = weights.new_zeros(size, batch, dtype=torch.int64)
-        self._latents = weights.new_zeros(size, batch, config.latent_dim)
-        self._noise = weights.new_zeros(size, 2, batch, length)  # on `REAL` samples, on `FAKE` ones
+        self._draws = RowDraws(size, config, data, weights)
         self._losses: dict[LossFunction, Tensor] = {}  # whose each one is, [K, 1]
 
     # --- who is in which row ----------------------------------------------------------------------
@@ -84,14 +80,11 @@ class Cohort:
         """
         self._check(trainer)
         row = self.free[0]
+        move_in(self._places(row, trainer))
         for mine, player in self._sides(trainer):
-            mine.join(row, player)
-        move_in(*self._average_places(row, trainer))
+            mine.begin(row, player)
         self._trainers[row] = trainer
-        for loss in _sides_of_loss(trainer):
-            if loss not in self._losses:
-                self._losses[loss] = torch.zeros_like(self._settings.rows.moves, dtype=torch.bool)
-            self._losses[loss][row] = True
+        self._take_down_losses()
         return row
 
     def leave(self, row: int) -> GanTrainer:
@@ -101,14 +94,9 @@ class Cohort:
             The trainer.
         """
         trainer = self._at(row)
-        for mine, player in self._sides(trainer):
-            mine.leave(row, player)
-        move_out(self._average_places(row, trainer)[0])
+        move_out(own for own, _ in self._places(row, trainer))
         self._trainers[row] = None
-        used = {loss for other in self._trainers if other for loss in _sides_of_loss(other)}
-        self._losses = {loss: rows for loss, rows in self._losses.items() if loss in used}
-        for rows in self._losses.values():
-            rows[row] = False
+        self._take_down_losses()
         return trainer
 
     def _check(self, trainer: GanTrainer) -> None:
@@ -130,13 +118,22 @@ class Cohort:
     def _sides(self, trainer: GanTrainer) -> list[tuple[RowPlayer, Player]]:
         return [(self._d, trainer.players["d"]), (self._g, trainer.players["g"])]
 
-    def _average_places(self, row: int, trainer: GanTrainer) -> tuple[list[Tensor], list[Tensor]]:
-        """The tensors of the average of G, if there is one, and where in the row they go."""
-        average = trainer.parts.average
-        if average is None:
-            return [], []
-        places = self._g.network.layout.split(self._averages[row])
-        return list(average.module.parameters()), places
+    def _places(self, row: int, trainer: GanTrainer) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each of a trainer's tensors, and where in a row it goes."""
+        for mine, player in self._sides(trainer):
+            yield from mine.places(row, player)
+        if (average := trainer.parts.average) is not None:
+            places = self._g.network.layout.split(self._averages[row])
+            yield from zip(average.module.parameters(), places, strict=True)
+
+    def _take_down_losses(self) -> None:
+        """Note whose each loss is, where that was noted before."""
+        used = [() if trainer is None else _sides_of_loss(trainer) for trainer in self._trainers]
+        before, self._losses = self._losses, {}
+        for loss in dict.fromkeys(loss for both in used for loss in both):
+            whose = torch.tensor([[loss in both] for both in used])
+            kept = before.get(loss)
+            self._losses[loss] = whose.to(self._data.device) if kept is None else kept.copy_(whose)
 
     # --- updates ----------------------------------------------------------------------------------
 
@@ -186,13 +183,10 @@ class Cohort:
     def _update_d(self, rows: Collection[int]) -> None:
         self._begin("d", rows)
         for row in rows:
-            self._draw_real(row)
-            self._draw_noise(row, REAL)
-            self._draw_latents(row)
-            self._draw_noise(row, FAKE)
+            self._draws.for_d(row, self._at(row))
         with torch.no_grad():
-            real, fake = self._real(rows), self._fake(rows)
-        logits = self._judge(torch.cat([real, fake], 1))
+            shown = torch.cat([self._real(rows), self._fake(rows)], 1)
+        logits = self._judge(shown)
         found = slopes(self._losses_of("d", rows), *logits.chunk(2, 1))
         by_logits = torch.cat([found.by_real, found.by_fake], 1)
         self._d.move(self._d.network.gradient(logits, by_logits), found.loss, self._settings.rows)
@@ -200,17 +194,12 @@ class Cohort:
 
     def _update_g(self, rows: Collection[int]) -> None:
         self._begin("g", rows)
-        comparing = [row for row in rows if self._at(row).parts.loss.generator_uses_real]
         for row in rows:
-            if row in comparing:
-                self._draw_real(row)
-            self._draw_latents(row)
-            self._draw_noise(row, FAKE)
-            if row in comparing:
-                self._draw_noise(row, REAL)
-        on_fake = self._judge(self._fake(rows))
-        with torch.no_grad():
-            on_real = self._judge(self._real(rows)) if comparing else on_fake
+            self._draws.for_g(row, self._at(row))
+        on_fake = on_real = self._judge(self._fake(rows))
+        if any(self._at(row).parts.loss.generator_uses_real for row in rows):
+            with torch.no_grad():
+                on_real = self._judge(self._real(rows))
         found = slopes(self._losses_of("g", rows), on_real, on_fake)
         gradient = self._g.network.gradient(on_fake, found.by_fake)
         self._g.move(gradient, found.loss, self._settings.rows)
@@ -250,32 +239,20 @@ class Cohort:
         wanted = {d_side if turn == "d" else g_side for d_side, g_side in both}
         return {loss: rows for loss, rows in self._losses.items() if loss in wanted}
 
-    # --- draws, and what goes through the networks ------------------------------------------------
-
-    def _draw_real(self, row: int) -> None:
-        self._picked[row].random_(0, len(self._data), generator=self._at(row).rng)
-
-    def _draw_latents(self, row: int) -> None:
-        self._latents[row].normal_(generator=self._at(row).rng)
-
-    def _draw_noise(self, row: int, of: int) -> None:
-        trainer = self._at(row)
-        if trainer.config.instance_noise:
-            self._noise[row, of].normal_(generator=trainer.rng)
+    # --- what goes through the networks -----------------------------------------------------------
 
     def _real(self, rows: Iterable[int]) -> Tensor:
         """What D is shown of the data, [K, B, features]."""
-        picked = self._picked.to(self._data.samples.device)
-        return self._noised(self._data.samples_at(picked).flatten(2), REAL, rows)
+        return self._shown(self._draws.real(), REAL, rows)
 
     def _fake(self, rows: Iterable[int]) -> Tensor:
         """What D is shown of G, [K, B, features]."""
-        return self._noised(self._g.network(self._latents), FAKE, rows)
+        return self._shown(self._g.network(self._draws.latents), FAKE, rows)
 
-    def _noised(self, samples: Tensor, of: int, rows: Iterable[int]) -> Tensor:
+    def _shown(self, samples: Tensor, of: int, rows: Iterable[int]) -> Tensor:
         if not any(self._at(row).config.instance_noise for row in rows):
             return samples
-        return samples + self._settings.rows.noise_std.unsqueeze(2) * self._noise[:, of]
+        return self._draws.noised(samples, of, self._settings.rows.noise_std)
 
     def _judge(self, samples: Tensor) -> Tensor:
         """Logits, [K, B]."""

@@ -14,7 +14,7 @@ from ganray.gan.optimizers import OPTIMIZERS
 from ganray.gan.player import Player
 from ganray.gan.row_optimizers import ROW_OPTIMIZERS
 from ganray.gan.row_settings import Settings
-from ganray.gan.rows import RowNetwork, move_in, move_out
+from ganray.gan.rows import RowNetwork
 
 SUMS = ("loss", "grad_norm", "clipped")  # of `Player.sums`; without penalties, that sum stays 0
 BESIDE_THE_NORM = 1e-6  # as torch has it where it clips gradients
@@ -41,35 +41,30 @@ class RowPlayer:
 
     # --- who is in a row --------------------------------------------------------------------------
 
-    def join(self, row: int, player: Player) -> None:
-        """Make the tensors of a player views of a row."""
-        tensors, places = zip(*self._places(row, player), strict=True)
-        move_in(tensors, places)
+    def places(self, row: int, player: Player) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each of a player's tensors, and where in a row it goes."""
+        state = player.optimizer.state_dict()
+        yield from zip(player.parameters, self._parts(self.network.weights, row), strict=True)
+        for name, slot in self._slots.items():
+            yield from zip(state[name], self._parts(slot, row), strict=True)
+        yield from zip(state["count"], self._counts[row], strict=True)
+
+    def begin(self, row: int, player: Player) -> None:
+        """Take down what is a player's own and no tensor of it; nothing is summed up yet."""
         self._bounds[row] = math.inf
-        clippable = set() if player.weight_clip is None else set(player.clippable)
-        bounds = self._parts(self._bounds, row)
-        for parameter, bound in zip(player.parameters, bounds, strict=True):
-            if parameter in clippable:
+        if player.weight_clip is not None:
+            bounds = zip(player.parameters, self._parts(self._bounds, row), strict=True)
+            clippable = set(player.clippable)
+            for bound in (bound for parameter, bound in bounds if parameter in clippable):
                 bound.fill_(player.weight_clip)
         for sums in self._sums.values():
             sums[row] = 0.0
-
-    def leave(self, row: int, player: Player) -> None:
-        """Give a player tensors of its own again."""
-        move_out(own for own, _ in self._places(row, player))
 
     def settle(self, row: int, player: Player) -> None:
         """Add to a player's own sums what was summed up for it, and begin anew."""
         for name, sums in self._sums.items():
             player.sums[name] += sums[row]
             sums[row] = 0.0
-
-    def _places(self, row: int, player: Player) -> Iterator[tuple[Tensor, Tensor]]:
-        state = player.optimizer.state_dict()
-        yield from zip(player.parameters, self._parts(self.network.weights, row), strict=True)
-        for name, slot in self._slots.items():
-            yield from zip(state[name], self._parts(slot, row), strict=True)
-        yield from zip(state["count"], self._counts[row], strict=True)
 
     def _parts(self, flat: Tensor, row: int) -> list[Tensor]:
         return self.network.layout.split(flat[row])

@@ -6,7 +6,7 @@ compute the same bits for it, whichever row it is in.
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -86,15 +86,20 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
     return [part for part in parts if not isinstance(part, nn.Flatten | nn.Unflatten)]
 
 
-def move_in(tensors: Sequence[Tensor], places: Sequence[Tensor]) -> None:
+def move_in(places: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Make each tensor a view of its place, with the values that it has.
 
+    Args:
+        places: each tensor, and where it goes.
+
     Raises:
-        ValueError: a place has another shape.
+        ValueError: a place has another shape; nothing was moved.
     """
-    for own, place in zip(tensors, places, strict=True):
+    pairs = list(places)
+    for own, place in pairs:
         if own.shape != place.shape:
             raise ValueError(f"{list(own.shape)} does not fit in {list(place.shape)}")
+    for own, place in pairs:
         place.copy_(own.detach())
         own.data = place
 
