@@ -29,7 +29,8 @@ def capture(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:
         trainer: between two updates.
         networks: the options that its networks were built with.
     """
-    return _copied(_content(trainer, networks))
+    captured: dict[str, Any] = _copied(_content(trainer, networks))
+    return captured
 
 
 def dump(

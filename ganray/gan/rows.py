@@ -31,9 +31,10 @@ class Layout:
 
     def split(self, flat: Tensor) -> list[Tensor]:
         """Views of the parameters in rows: [..., width] -> [..., *shape] each."""
-        parts = zip(self._starts, self.shapes, strict=True)
+        rows = flat.shape[:-1]
         return [
-            flat[..., start : start + shape.numel()].unflatten(-1, shape) for start, shape in parts
+            flat[..., start : start + shape.numel()].view(*rows, *shape)
+            for start, shape in zip(self._starts, self.shapes, strict=True)
         ]
 
 

@@ -51,7 +51,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return x.unflatten(-1, (-1, self.pieces)).amax(-1)
+        return x.view(*x.shape[:-1], -1, self.pieces).amax(-1)
 
 
 NORMS = ("none", "batch")
