@@ -1,7 +1,7 @@
 """Several networks of one shape, side by side: the weights of each are a row of one tensor.
 
-A row is padded so that each weight begins where a tensor of its own might: the same kernels then
-compute the same bits for it, whichever row it is in.
+Rows are padded so that each weight begins where a tensor of its own might, at an address from which
+kernels load whole vectors.
 """
 
 import itertools

@@ -40,7 +40,7 @@ def test_every_row_has_the_loss_and_the_slopes_of_its_own_loss_alone(scale):
 
 
 def test_what_another_row_s_loss_makes_of_a_row_never_shows():
-    """Least squares are infinite where the hinge is not, and the other way round nothing is NaN."""
+    """Least squares have infinite slopes where those of the hinge are 0 or 1."""
     hinge, squares = make_loss("hinge").discriminator, make_loss("lsgan").discriminator
     real = torch.tensor([[math.inf, 2.0], [math.nan, 1.0], [0.5, 0.2]])
     fake = -real
