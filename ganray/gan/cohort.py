@@ -3,7 +3,8 @@
 A trial stays the trainer that it is. While it is in a row of a cohort, its tensors are views of
 that row, so that all one can do with a trainer works as ever; only its updates are made here. It
 draws what it would draw alone, from its own generator and in the same order, so that neither its
-neighbours nor its row matter. Beside rounding, it trains as it would alone.
+neighbours nor its row matter. Beside rounding, it trains as it would alone; its seconds are of the
+clock, which the rows share.
 
 All that rows differ in is data, and no shape or address depends on who is in which row.
 """
@@ -76,7 +77,7 @@ class Cohort:
             The number of the row.
 
         Raises:
-            ValueError: no row is free, or the trainer is not of this cohort's kind.
+            ValueError: no row is free, or the trainer has one, or is not of this cohort's kind.
         """
         self._check(trainer)
         row = self.free[0]
@@ -100,6 +101,8 @@ class Cohort:
         return trainer
 
     def _check(self, trainer: GanTrainer) -> None:
+        if trainer in self._trainers:
+            raise ValueError(f"this trial is in row {self._trainers.index(trainer)}")
         if not self.free:
             raise ValueError(f"all {len(self._trainers)} rows are taken")
         if reason := refusal(trainer.config, self._options):
@@ -237,7 +240,7 @@ class Cohort:
         """The losses of that side that these rows need, and whose each one is."""
         both = (_sides_of_loss(self._at(row)) for row in rows)
         wanted = {d_side if turn == "d" else g_side for d_side, g_side in both}
-        return {loss: rows for loss, rows in self._losses.items() if loss in wanted}
+        return {loss: whose for loss, whose in self._losses.items() if loss in wanted}
 
     # --- what goes through the networks -----------------------------------------------------------
 

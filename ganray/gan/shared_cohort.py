@@ -36,9 +36,9 @@ class SharedCohort:
         return self._cohort.signature
 
     @property
-    def free(self) -> int:
-        """How many rows nobody is in."""
-        return len(self._cohort.free)
+    def free(self) -> list[int]:
+        """The rows that nobody is in."""
+        return self._cohort.free
 
     def join(self, trainer: GanTrainer) -> int:
         """As of `Cohort`; from now on `trainer.advance` goes with the cohort."""

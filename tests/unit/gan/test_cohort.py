@@ -339,6 +339,13 @@ def test_a_cohort_that_is_full_says_so(data):
         together.join(trainer(data))
 
 
+def test_nobody_has_two_rows(data):
+    together, twice = cohort(data), trainer(data)
+    together.join(twice)
+    with pytest.raises(ValueError, match="in row 0"):
+        together.join(twice)
+
+
 def test_what_is_of_another_kind_is_refused_with_what_differs(data):
     together = cohort(data)
     for changes in ({"batch_size": 8}, {"latent_dim": 4}, {"g_optimizer": "sgd"}):

@@ -1,6 +1,7 @@
 """A cohort whose trials are advanced by threads of their own."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -112,26 +113,39 @@ def test_trials_come_and_go_while_others_train_on(data):
             assert together.leave(row) is trainer
 
     in_threads(*[lambda each=each: live(each) for each in found])
-    assert together.free == 3
+    assert together.free == [0, 1, 2]
     for mine, its in zip(found, expected, strict=True):
         its.advance(sum(CHUNKS))
         torch.testing.assert_close(weights(mine), weights(its), rtol=1e-9, atol=1e-12)
         assert mine.updater is None
 
 
-def test_a_state_is_loaded_in_a_pause(data):
-    together, (busy, target, *_) = shared(data), trainers(data)
+def test_a_state_is_loaded_in_a_pause_in_which_nobody_makes_updates(data, monkeypatch):
+    together, (busy, target, *_), source = shared(data), trainers(data), trainers(data)[1]
     for each in (busy, target):
         together.join(each)
-    source = trainers(data)[1]
     source.advance(9)
-    saved = source.state_dict()
+    saved, ticking, begun = source.state_dict(), threading.Event(), threading.Event()
+    tick = Cohort.tick
+
+    def told(self: Cohort, left: dict[int, int]) -> dict[int, int]:
+        ticking.set()
+        begun.set()
+        found = tick(self, left)
+        ticking.clear()
+        return found
 
     def load() -> None:
+        begun.wait()
         for _ in range(20):
             with together.paused():
+                before = busy.update
                 target.load_state_dict(saved)
+                time.sleep(0.002)  # in which there would be a tick
+                assert not ticking.is_set()
+                assert busy.update == before
 
+    monkeypatch.setattr(Cohort, "tick", told)
     in_threads(lambda: busy.advance(300), load)
     assert torch.equal(weights(target), weights(source))
 
