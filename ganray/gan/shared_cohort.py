@@ -3,6 +3,9 @@
 A thread calls `advance` of its trainer, as ever, and waits until its updates are made. Of those
 that wait, one makes the ticks for all. When its own updates are made, another one goes on; whoever
 comes while a tick is under way is in the next.
+
+On a GPU the cohort has a stream of its own. Whoever comes may have one, too: the cohort's waits for
+it, and it for the cohort's, whenever a trial goes from one to the other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +16,7 @@ from threading import Condition
 from ganray.gan.cohort import Cohort
 from ganray.gan.fusing import Signature
 from ganray.gan.real import RealData
+from ganray.gan.streams import current_stream, new_stream, on_stream, wait
 from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig
 
@@ -24,6 +28,7 @@ class SharedCohort:
         self, size: int, config: TrialConfig, networks: Mapping[str, object], data: RealData
     ) -> None:
         self._cohort = Cohort(size, config, networks, data)
+        self._stream = new_stream()
         self._changed = Condition()
         self._left: dict[int, int] = {}  # updates that are still to be made, by row
         self._is_ticking = False
@@ -61,13 +66,16 @@ class SharedCohort:
             self._guests += 1
             self._changed.wait_for(lambda: not self._is_ticking)
             self._guests -= 1
+            wait(current_stream(), self._stream)
             try:
                 yield
             finally:
+                wait(self._stream, current_stream())
                 self._changed.notify_all()
 
     def _make_updates(self, row: int, updates: int) -> None:
         with self._changed:
+            wait(self._stream, current_stream())
             self._left[row] = updates
             while row in self._left:
                 if self._failure is not None:
@@ -76,6 +84,7 @@ class SharedCohort:
                     self._changed.wait()
                 else:
                     self._tick()
+            wait(current_stream(), self._stream)
 
     def _tick(self) -> None:
         """One tick for all that wait; the lock is free meanwhile, so that others can come."""
@@ -83,7 +92,8 @@ class SharedCohort:
         self._is_ticking = True
         self._changed.release()
         try:
-            left = self._cohort.tick(asked)
+            with on_stream(self._stream):
+                left = self._cohort.tick(asked)
         except BaseException as error:
             self._failure = error  # rows are somewhere within an update: nobody can go on
             raise

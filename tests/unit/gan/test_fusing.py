@@ -25,6 +25,7 @@ REFUSED = {
     "dtype": {"dtype": "bf16"},
     "compiled": {"compile": True},
     "channels_last": {"channels_last": True},
+    "graphs": {"graphs": "auto"},
 }
 TOLD_APART = [
     {"batch_size": 9},

@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
+from ganray.gan import shared_cohort
 from ganray.gan.cohort import Cohort
 from ganray.gan.real import RealData
 from ganray.gan.shared_cohort import SharedCohort
@@ -148,6 +150,37 @@ def test_a_state_is_loaded_in_a_pause_in_which_nobody_makes_updates(data, monkey
     monkeypatch.setattr(Cohort, "tick", told)
     in_threads(lambda: busy.advance(300), load)
     assert torch.equal(weights(target), weights(source))
+
+
+class FakeStream:
+    """Notes who waits for whom."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name, self.notes = name, notes
+
+    def wait_stream(self, awaited: "FakeStream") -> None:
+        self.notes.append(f"{self.name} waits for {awaited.name}")
+
+
+def test_streams_wait_for_each_other_where_a_trial_goes_between_them(data, monkeypatch):
+    notes: list[str] = []
+    of_cohort, of_trial = FakeStream("cohort", notes), FakeStream("trial", notes)
+    places = {"new_stream": lambda: of_cohort, "current_stream": lambda: of_trial}
+    for name, fake in places.items():
+        monkeypatch.setattr(shared_cohort, name, fake)
+    monkeypatch.setattr(
+        shared_cohort, "on_stream", lambda stream: nullcontext(notes.append(f"on {stream.name}"))
+    )
+    together, [trainer, *_] = shared(data), trainers(data)
+    row = together.join(trainer)
+    there_and_back = ["trial waits for cohort", "cohort waits for trial"]
+    assert notes == there_and_back
+    notes.clear()
+    trainer.advance(1)
+    assert notes == ["cohort waits for trial", "on cohort", "trial waits for cohort"]
+    notes.clear()
+    together.leave(row)
+    assert notes == there_and_back
 
 
 def test_a_failure_of_an_update_is_told_to_all_and_keeps_nobody_waiting(data, monkeypatch):
