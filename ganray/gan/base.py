@@ -7,7 +7,7 @@ that take turns in one process train exactly as each would alone.
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +82,7 @@ class Trainer(ABC):
         self._rng = torch.Generator(data.device).manual_seed(derive_seed(config.seed, "draws"))
         self._nonfinite: str | None = None
         self._last: tuple[int, float] = (0, 0.0)
+        self.updater: Callable[[int], None] | None = None  # who else makes `advance`'s updates
 
     @property
     @abstractmethod
@@ -106,6 +107,16 @@ class Trainer(ABC):
         """The share of the budget that is used up, 0 without a budget."""
         return self.update / self._budget if self._budget else 0.0
 
+    @property
+    def rng(self) -> torch.Generator:
+        """The only source of this trainer's random numbers."""
+        return self._rng
+
+    @property
+    def nonfinite(self) -> str | None:
+        """What is not finite any more; such a trainer makes no more updates."""
+        return self._nonfinite
+
     def advance(self, updates: int) -> None:
         """Make that many updates. A trainer that stopped being finite makes no more.
 
@@ -116,14 +127,31 @@ class Trainer(ABC):
             raise ValueError(f"simultaneous updates come in pairs; got {updates}")
         if self._nonfinite is not None:
             return
+        with self.stretch(updates):
+            (self.updater or self._make_updates)(updates)
+
+    def _make_updates(self, updates: int) -> None:
+        for _ in range(updates):
+            self.follow_schedules()
+            self._next_update()
+            self.update += 1
+
+    def follow_schedules(self) -> None:
+        """Set what the next update needs and the share of the budget that is used up changes."""
+        if self._scheduled:
+            self._set_progress(self.progress)
+
+    @contextlib.contextmanager
+    def stretch(self, updates: int) -> Iterator[None]:
+        """Around that many updates, whoever makes them: averages them, and tells what diverged.
+
+        Args:
+            updates: of either network.
+        """
         for player in self.players.values():
             player.restart_averages()
         start = time.perf_counter()
-        for _ in range(updates):
-            if self._scheduled:
-                self._set_progress(self.progress)
-            self._next_update()
-            self.update += 1
+        yield
         found = (player.nonfinite() for player in self.players.values())  # waits for the device
         self._nonfinite = next((what for what in found if what is not None), None)
         elapsed = time.perf_counter() - start

@@ -29,7 +29,8 @@ def capture(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:
         trainer: between two updates.
         networks: the options that its networks were built with.
     """
-    return copy.deepcopy(_content(trainer, networks))
+    captured: dict[str, Any] = _copied(_content(trainer, networks))
+    return captured
 
 
 def dump(
@@ -44,7 +45,7 @@ def dump(
         networks: the options that its networks were built with.
         session: what else is needed to go on: plain types and tensors; `load` gives it back.
     """
-    return serialize({**_content(trainer, networks), "session": session})
+    return serialize({**capture(trainer, networks), "session": session})
 
 
 def serialize(captured: Mapping[str, Any]) -> bytes:
@@ -52,6 +53,19 @@ def serialize(captured: Mapping[str, Any]) -> bytes:
     out = io.BytesIO()
     torch.save(captured, out)
     return out.getvalue()
+
+
+def _copied(value: Any) -> Any:
+    """A copy in which no tensor is a view: that would be copied, and saved, with all it is of."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    if not isinstance(value, dict):
+        return copy.deepcopy(value)
+    copied = copy.copy(value)  # of a module's state, with its versions
+    copied.update({key: _copied(item) for key, item in value.items()})
+    return copied
 
 
 def _content(trainer: Trainer, networks: Mapping[str, object]) -> dict[str, Any]:

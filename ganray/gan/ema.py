@@ -35,13 +35,17 @@ class Average:
         self.updates = 0
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
 
+    @property
+    def next_decay(self) -> float:
+        """The decay of the next update."""
+        return min(self.decay, (1 + self.updates) / (10 + self.updates))
+
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Take in the network as it is now."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages: list[Tensor] = list(self.module.parameters())
         weights: list[Tensor] = list(module.parameters())
-        torch._foreach_lerp_(averages, weights, 1.0 - decay)
+        torch._foreach_lerp_(averages, weights, 1.0 - self.next_decay)
         for mine, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(buffer)
         self.updates += 1

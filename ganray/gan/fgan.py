@@ -25,6 +25,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
 
 _LIMIT = 20.0  # exp(20) is 5e8, of which float32 still holds squares and sums
 _LOG2 = math.log(2.0)
@@ -68,11 +69,15 @@ def wright_omega(x: Tensor) -> Tensor:
 class _WrightOmega(torch.autograd.Function):
     """w(x) with dw/dx = w / (1 + w), not differentiated through its iteration."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        w = _solve_wright_omega(x)
-        ctx.save_for_backward(w)
-        return w
+    def forward(x: Tensor) -> Tensor:
+        return _solve_wright_omega(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, _inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -128,8 +133,13 @@ def _expm1(x: Tensor) -> Tensor:
 
 
 def _is_nowhere(mask: Tensor) -> bool:
-    """Whether a case need not be computed: nothing is in it, and one need not wait to know that."""
-    return mask.device.type == "cpu" and not mask.any()
+    """Whether a case need not be computed: nothing is in it, and one need not wait to know that.
+
+    Of many batches at once, under `vmap`, that cannot be known.
+    """
+    if mask.device.type != "cpu" or is_batchedtensor(mask):
+        return False
+    return not mask.any()
 
 
 def _up_to(bound: float, conjugate: Elementwise) -> Elementwise:

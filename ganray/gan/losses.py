@@ -5,6 +5,7 @@ players are handed both logits, so that losses which compare the two fit the sam
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -253,8 +254,9 @@ LOSS_NAMES: tuple[str, ...] = (*LOSSES, *DIVERGENCES)
 FGAN_GENERATORS: tuple[str, ...] = ("heuristic", "saturating")
 
 
+@lru_cache
 def make_loss(name: str, *, fgan_generator: str = "heuristic", alpha: float = 0.5) -> GanLoss:
-    """The loss of that name.
+    """The loss of that name; for the same arguments, the same functions.
 
     Args:
         name: one of `LOSS_NAMES`.

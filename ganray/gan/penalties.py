@@ -85,7 +85,7 @@ class LeCam(Penalty):
 
     def forward(self, judged: Judged, draws: torch.Generator) -> Tensor:
         """The unweighted penalty; takes the logits' means into the anchors."""
-        real, fake = _precise(judged.real_logits), _precise(judged.fake_logits)
+        real, fake = precise(judged.real_logits), precise(judged.fake_logits)
         real_anchor, fake_anchor = self._take_in(real, fake)
         return (real - fake_anchor).square().mean() + (fake - real_anchor).square().mean()
 
@@ -171,7 +171,7 @@ def _distance_from_unit_slope(critic: Critic, samples: Tensor) -> Tensor:
 def _squared_slopes(logits: Tensor, samples: Tensor) -> Tensor:
     """‖∇D(x)‖² of each sample, [B]: over all its coordinates, never over the batch."""
     (gradient,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
-    return _precise(gradient).flatten(1).square().sum(1)
+    return precise(gradient).flatten(1).square().sum(1)
 
 
 def _one_per_sample(samples: Tensor, draws: torch.Generator) -> Tensor:
@@ -180,5 +180,6 @@ def _one_per_sample(samples: Tensor, draws: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=draws, device=samples.device, dtype=samples.dtype)
 
 
-def _precise(values: Tensor) -> Tensor:
+def precise(values: Tensor) -> Tensor:
+    """In float32, whatever precision the networks run in; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()

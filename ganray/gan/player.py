@@ -59,7 +59,7 @@ class Player:
         self.parameters = list(network.parameters())
         self.grad_clip: float | None = getattr(config, f"{side}_grad_clip")
         self.weight_clip = config.weight_clip if side == "d" else config.g_weight_clip
-        self._clippable = clippable(network, config.weight_clip_scope)
+        self.clippable = clippable(network, config.weight_clip_scope)
         self.optimizer = make_optimizer(config, self.parameters, side)
         self._lr: float = getattr(config, f"{side}_lr")
         self._lr_schedule = (config.lr_schedule, config.lr_final)
@@ -70,6 +70,11 @@ class Player:
     def device(self) -> torch.device:
         """Where the network is."""
         return self.parameters[0].device
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the norm of the next step's gradient is taken."""
+        return self.grad_clip is not None or self.steps % NORM_EVERY == 0
 
     def set_progress(self, progress: float) -> None:
         """Set the learning rate for a share of the budget in [0, 1]."""
@@ -113,7 +118,7 @@ class Player:
             self.sums["clipped"] += norm > self.grad_clip
         self.optimizer.step()
         if self.weight_clip is not None:
-            clip_weights(self._clippable, self.weight_clip)
+            clip_weights(self.clippable, self.weight_clip)
 
     def count(self, *, penalised: bool) -> None:
         """Count the step just made; the norm of a gradient that is not clipped is measured here.
@@ -121,12 +126,14 @@ class Player:
         Args:
             penalised: whether it had a penalty.
         """
-        if self.grad_clip is None and self.steps % NORM_EVERY == 0:
+        if self.grad_clip is None and self.is_measured:
             self.sums["grad_norm"] += clip_gradients(self.parameters, None)
-            self.norms += 1
-        elif self.grad_clip is not None:
-            self.norms += 1
         self.has_penalty = penalised
+        self.count_step()
+
+    def count_step(self) -> None:
+        """Count a step whose sums are taken elsewhere."""
+        self.norms += self.is_measured
         self.steps += 1
 
     def nonfinite(self) -> str | None:

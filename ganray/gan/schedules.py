@@ -42,6 +42,12 @@ class Turns:
         warm = number < config.warmup_rounds or (every is not None and number % every == 0)
         return config.warmup_d_steps if warm else config.d_steps
 
+    @property
+    def upcoming(self) -> Turn:
+        """Whose update is next."""
+        is_round_over = self._step == self._round_length  # the next one begins with D
+        return "d" if is_round_over or self._step < self._d_turns else "g"
+
     def next(self) -> Turn:
         """Whose update is next; goes on to the one after it."""
         if self._step == self._round_length:

@@ -19,3 +19,14 @@ def new_stream() -> Stream:
 def on_stream(stream: Stream) -> AbstractContextManager[Any]:
     """What is launched by this thread meanwhile goes there."""
     return nullcontext() if stream is None else torch.cuda.stream(stream)
+
+
+def current_stream() -> Stream:
+    """Where this thread's work goes."""
+    return torch.cuda.current_stream() if torch.cuda.is_available() else None
+
+
+def wait(waiting: Stream, awaited: Stream) -> None:
+    """Have all that comes to one stream from now on wait for what is on the other by now."""
+    if waiting is not None and awaited is not None:
+        waiting.wait_stream(awaited)

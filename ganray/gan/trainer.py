@@ -22,10 +22,10 @@ from ganray.gan.graphs import (
     renewed,
     tell_why_not,
 )
-from ganray.gan.losses import make_loss
+from ganray.gan.losses import GanLoss, make_loss
 from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
 from ganray.gan.networks.layers import Shape, mixes_samples
-from ganray.gan.penalties import PENALTIES, Judged, Penalty
+from ganray.gan.penalties import PENALTIES, Judged, Penalty, precise
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
 from ganray.gan.schedules import Turn, Turns, factor
@@ -41,6 +41,15 @@ class Shown(NamedTuple):
     samples: Tensor  # [B, ...]
     conditions: Tensor | None  # [B, K]
     labels: Tensor | None  # [B]; None where no class head needs them
+
+
+class Parts(NamedTuple):
+    """Beside the players, what a trainer's updates are made with."""
+
+    turns: Turns
+    loss: GanLoss
+    average: Average | None  # of G's weights
+    noise: Number  # standard deviation of instance noise, in units of the data
 
 
 class Judgement(NamedTuple):
@@ -110,6 +119,11 @@ class GanTrainer(Trainer):
         self._set_progress(0.0)
         self._graphs: Mapping[Turn, Update] = {}
         self._is_to_be_recorded = are_wanted(config, networks, data)
+
+    @property
+    def parts(self) -> Parts:
+        """Beside the players, what an update is made with."""
+        return Parts(self._turns, self._loss, self._average, self._noise)
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -294,7 +308,7 @@ class GanTrainer(Trainer):
         noise = latents(config.batch_size * config.pack, config.latent_dim, self._rng)
         with self._autocast():
             samples = self._g.forward(noise, conditions)
-        return self._show(samples.float(), conditions, labels)
+        return self._show(precise(samples), conditions, labels)
 
     def _pick(self, among: int | None = None) -> Tensor:
         return self.data.pick(self.config.batch_size * self.config.pack, self._rng, among)
@@ -318,7 +332,7 @@ class GanTrainer(Trainer):
     def _judge(self, shown: Shown) -> Judgement:
         with self._autocast():
             logits, classes = self._d.forward(shown.samples, shown.conditions)
-        return Judgement(logits.float(), None if classes is None else classes.float())
+        return Judgement(precise(logits), None if classes is None else precise(classes))
 
     # --- what others may see ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ python -m tests.benchmarks sweep      16 trials of a second, whole processes: ga
 python -m tests.benchmarks long       6 trials of half a minute, ganray beside bare Tune
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
                                       and beside the least that they can take
+python -m tests.benchmarks fused      1 to 16 trials that step together, beside one after the other
 python -m tests.benchmarks measure    what measuring costs, by signal
 python -m tests.benchmarks report     what a report costs its trial and the driver
 python -m tests.benchmarks record     a sweep in MLflow, beside Ray's callback and bare batches
@@ -37,6 +38,7 @@ import torch
 
 from tests.benchmarks.fgan import UPDATES, fgan
 from tests.benchmarks.figure import draw
+from tests.benchmarks.fused import fused
 from tests.benchmarks.growth import growth
 from tests.benchmarks.health import HISTORIES, fit_rules, health, histories
 from tests.benchmarks.measure import measure
@@ -55,6 +57,7 @@ Given = argparse.Namespace
 RATIOS: Mapping[str, Callable[[Given], Rows]] = {
     "sweep": lambda given: sweep(given.runs),
     "step": lambda given: step(given.runs, full=given.full),
+    "fused": lambda given: fused(given.runs),
     "measure": lambda given: measure(given.runs),
     "report": lambda given: report(given.runs),
     "record": lambda given: record(given.runs),

@@ -40,7 +40,7 @@ class MlpOptions:
 
 
 class Maxout(nn.Module):
-    """The largest of each group of `pieces` neighbours: [B, n * pieces] -> [B, n].
+    """The largest of each group of `pieces` neighbours: [..., n * pieces] -> [..., n].
 
     Source: Goodfellow et al. 2013, section 2 (arXiv 1302.4389).
     """
@@ -51,7 +51,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return x.view(x.shape[0], -1, self.pieces).amax(2)
+        return x.view(*x.shape[:-1], -1, self.pieces).amax(-1)
 
 
 NORMS = ("none", "batch")

@@ -40,6 +40,12 @@ def test_without_warm_up_turns_there_is_no_warm_up():
     assert order(6, d_steps=2, warmup_rounds=25, warmup_every=2) == "ddgddg"
 
 
+def test_whose_turn_comes_is_told_before_it_comes():
+    turns = Turns(TrialConfig(d_steps=2, g_steps=3, warmup_d_steps=4, warmup_rounds=1))
+    told, had = zip(*[(turns.upcoming, turns.next()) for _ in range(20)], strict=True)
+    assert told == had
+
+
 def test_wgans_own_order_counts_as_its_code_does():
     settings = {"d_steps": 5, "warmup_d_steps": 100, "warmup_rounds": 25, "warmup_every": 500}
     rounds = 1001

@@ -1,0 +1,49 @@
+"""Losses of many rows, each with its own, and their slopes by the logits.
+
+All that a network needs of a loss is its slope by each logit: what comes before is the same for all
+rows. Slopes of each loss are taken for all rows and chosen from afterwards, so that shapes do not
+depend on who has which, and what is infinite in one row reaches no other.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ganray.gan.losses import LossFunction
+
+
+class Slopes(NamedTuple):
+    """A loss in every row, and its slopes by the logits; 0 in rows that no loss was named for."""
+
+    loss: Tensor  # [K]
+    by_real: Tensor  # [K, B]
+    by_fake: Tensor  # [K, B]
+
+
+def slopes(losses: Mapping[LossFunction, Tensor], real: Tensor, fake: Tensor) -> Slopes:
+    """Of each row's own loss.
+
+    Args:
+        losses: in which rows each is wanted, [K, 1], bool.
+        real: logits of real samples, [K, B].
+        fake: logits of generated samples, [K, B].
+    """
+    found = Slopes(real.new_zeros(len(real)), torch.zeros_like(real), torch.zeros_like(fake))
+    for loss, wanted in losses.items():
+        loss_slopes = _slopes(loss, real, fake)
+        found = Slopes(
+            torch.where(wanted.squeeze(1), loss_slopes.loss, found.loss),
+            torch.where(wanted, loss_slopes.by_real, found.by_real),
+            torch.where(wanted, loss_slopes.by_fake, found.by_fake),
+        )
+    return found
+
+
+def _slopes(loss: LossFunction, real: Tensor, fake: Tensor) -> Slopes:
+    logits = [logits.detach().requires_grad_() for logits in (real, fake)]
+    values: Tensor = vmap(loss)(*logits)
+    by_real, by_fake = torch.autograd.grad(values.sum(), logits, materialize_grads=True)
+    return Slopes(values.detach(), by_real, by_fake)
