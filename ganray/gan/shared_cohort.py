@@ -21,6 +21,10 @@ from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig
 
 
+class CohortError(RuntimeError):
+    """An update of all rows failed: none of their trials can go on in this process."""
+
+
 class SharedCohort:
     """See `Cohort` for its arguments and errors."""
 
@@ -79,7 +83,7 @@ class SharedCohort:
             self._left[row] = updates
             while row in self._left:
                 if self._failure is not None:
-                    raise RuntimeError("an update of the whole cohort failed") from self._failure
+                    raise CohortError("an update of the whole cohort failed") from self._failure
                 if self._is_ticking or self._guests:
                     self._changed.wait()
                 else:
@@ -96,7 +100,7 @@ class SharedCohort:
                 left = self._cohort.tick(asked)
         except BaseException as error:
             self._failure = error  # rows are somewhere within an update: nobody can go on
-            raise
+            raise CohortError("an update of the whole cohort failed") from error
         finally:
             self._changed.acquire()
             self._is_ticking = False

@@ -224,6 +224,11 @@ _UNKNOWN: Parts = {"data": UnknownData(), "networks": Nets(name="unknown")}
 
 
 def _slots(resources: Any) -> Iterator[Problem]:
+    if resources.fused and resources.slots_per_gpu is None:
+        yield Problem(
+            "resources.fused",
+            "trials step together in slots; give resources.slots_per_gpu, auto or a number",
+        )
     if resources.slots_per_gpu is not None and resources.gpu not in ("auto", 0.0, 1.0):
         yield Problem(
             "resources.gpu",

@@ -162,6 +162,8 @@ class Resources(Part):
         PositiveInt | Literal["auto"] | None, or_auto("a whole number greater than 0, or null")
     ] = None
     """Trials side by side in one process per GPU; auto: measured; null: a process per trial."""
+    fused: bool = False
+    """Whether trials in slots step together where they can: the same trials up to rounding."""
     max_gpus: PositiveFloat | None = None
     """GPUs of all trials that run at a time; null: no limit."""
 

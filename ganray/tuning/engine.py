@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganray.data.dataset import Dataset
+from ganray.gan.shared_cohort import CohortError
 from ganray.gan.streams import Stream, new_stream, on_stream
 from ganray.secrets import redacted_errors, redacted_log
+from ganray.tuning.cohorts import Cohorts, Leave
 from ganray.tuning.worker import Worker, Workplace
 
 log = redacted_log("ganray.tuning")
 
 HUNG = 10.0  # seconds that a trial has for the step that it is in, once it is taken for dead
+
+
+def _part_from_nobody() -> None:
+    """A trial that steps alone."""
 
 
 @dataclass(eq=False)
@@ -26,6 +32,7 @@ class Seat:
         worker: None until it is there.
         has_slot: whether it trains; else it waits for one that does to leave.
         has_left: whether it is to go, or gone.
+        part: ends what it has in common with others.
     """
 
     stream: Stream
@@ -33,6 +40,7 @@ class Seat:
     worker: Worker | None = None
     has_slot: bool = False
     has_left: bool = False
+    part: Leave = _part_from_nobody
 
 
 class Engine:
@@ -51,7 +59,8 @@ class Engine:
 
     def __init__(self, spec: str, dataset: Dataset, slots: int) -> None:
         self._workplace = Workplace(spec, dataset)
-        self._free = slots
+        self._slots = self._free = slots
+        self._cohorts: Cohorts | None = None
         self._seats: dict[int, Seat] = {}
         self._changed = threading.Condition()  # guards seats and slots
 
@@ -75,9 +84,13 @@ class Engine:
                 if config is not None:
                     seat.worker = self._workplace.begin(config)  # before it has a slot
                     self._await_slot(number, seat)
+                    self._fuse(seat)
                 if seat.worker is None or seat.has_left:
                     raise KeyError(f"trial {number} has left its engine")
                 return seat.worker.next_report()
+        except CohortError as error:  # it was one trial's, and nobody knows whose
+            log.error("trials that step together cannot go on, their engine ends: %r", error)
+            os._exit(1)
         except BaseException:
             seat.has_left = True
             with seat.busy:
@@ -128,6 +141,15 @@ class Engine:
                 self._free -= 1
                 seat.has_slot = True
 
+    def _fuse(self, seat: Seat) -> None:
+        """Let a trial that has a slot step with others of its kind, where the sweep asks for it."""
+        if seat.worker is None or not seat.has_slot or not self._workplace.spec.resources.fused:
+            return
+        with self._changed:
+            if self._cohorts is None:
+                self._cohorts = Cohorts(self._slots, self._workplace.workbench.networks)
+        seat.part = self._cohorts.join(seat.worker.trainer)
+
     def _doomed(self, number: int) -> Seat | None:
         """The seat of a trial, which takes no further step; one that waits for a slot stops."""
         with self._changed:
@@ -140,6 +162,7 @@ class Engine:
     def _let_go(self, number: int, seat: Seat) -> None:
         if seat.worker is not None and seat.has_slot:
             with on_stream(seat.stream):
+                seat.part()
                 seat.worker.leave()
         seat.worker = None
         with self._changed:

@@ -88,6 +88,7 @@ class Session:
     """A trial under way.
 
     Attributes:
+        trainer: of the trial.
         best: None while the objective was never defined.
     """
 
@@ -96,7 +97,7 @@ class Session:
         self._history: list[Signals] = []
         self._workbench = workbench
         budget = workbench.spec.budget
-        self._trainer = make_trainer(config, workbench.networks, workbench.data, budget.updates)
+        self.trainer = make_trainer(config, workbench.networks, workbench.data, budget.updates)
         window = max(1, round(PROGRESS_OVER * budget.reports))
         self._meter = Meter(workbench.bench, config.latent_dim, window)
         self._ends = budget.report_updates()
@@ -116,9 +117,9 @@ class Session:
     def next_report(self) -> Signals:
         """Train up to the next report and measure."""
         end = next(end for end in self._ends if end > self._update)
-        self._trainer.advance(end - self._update)
+        self.trainer.advance(end - self._update)
         self._update = end
-        snapshot = self._trainer.snapshot()
+        snapshot = self.trainer.snapshot()
         signals = self._meter.measure(snapshot)
         if self.is_milestone and signals.nonfinite is None:
             signals = signals.with_values(self._metrics(snapshot))
@@ -153,7 +154,7 @@ class Session:
             "meter": self._meter.state_dict(),
             "best": best,
         }
-        return dump(self._trainer, self._workbench.networks, session)
+        return dump(self.trainer, self._workbench.networks, session)
 
     def restore(self, content: bytes) -> None:
         """Go on from a checkpoint, report for report as if there had been no break.
@@ -166,12 +167,12 @@ class Session:
         """
         found = load(content)  # on the CPU, where measures are; networks move their part
         session = found.get("session")
-        if session is None or found["config"] != asdict(self._trainer.config):
+        if session is None or found["config"] != asdict(self.trainer.config):
             raise CheckpointError("this checkpoint is not one that this trial could go on from")
-        self._trainer.load_state_dict(found["state"])
+        self.trainer.load_state_dict(found["state"])
         self._meter.load_state_dict(session["meter"])
         self._history = [Signals.from_dict(values) for values in session["history"]]
-        self._update = self._trainer.update
+        self._update = self.trainer.update
         if session["best"] is not None:
             update, value = session["best"]
             self.best = Best(update, value, None, None)
@@ -183,7 +184,7 @@ class Session:
             return
         sign = 1.0 if objective.direction == "min" else -1.0
         if self.best is None or sign * value < sign * self.best.value:
-            captured = capture(self._trainer, self._workbench.networks)
+            captured = capture(self.trainer, self._workbench.networks)
             self.best = Best(signals.update, value, self._meter.samples, captured)
 
     def _metrics(self, snapshot: Snapshot) -> dict[str, float]:
@@ -191,7 +192,7 @@ class Session:
         generate = snapshot.generate_average or snapshot.generate  # whichever would be kept
 
         def draw(count: int) -> Samples:
-            inputs = self._workbench.bench.inputs(self._trainer.config.latent_dim, count)
+            inputs = self._workbench.bench.inputs(self.trainer.config.latent_dim, count)
             samples: Samples = generate(*inputs).float().cpu().numpy()
             return samples
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganray.data.dataset import Dataset
+from ganray.gan.base import Trainer
 from ganray.secrets import redacted_log
 from ganray.spec.models import SweepSpec
 from ganray.trial import Signals, TrialConfig
@@ -28,7 +29,7 @@ class Workplace:
     def __init__(
         self, spec: str, dataset: Dataset, prepare: Callable[[], None] = lambda: None
     ) -> None:
-        self._spec = SweepSpec.model_validate_json(spec)
+        self.spec = SweepSpec.model_validate_json(spec)
         self._dataset = dataset
         self._prepare = prepare
         self._workbench: Workbench | None = None
@@ -36,7 +37,7 @@ class Workplace:
 
     def begin(self, config: Mapping[str, Any]) -> "Worker":
         """Take up the trial of a Ray config: see `ray_config`."""
-        location = trial_location(self._spec, int(config["number"]))
+        location = trial_location(self.spec, int(config["number"]))
         return Worker(self.workbench, config, location)
 
     @property
@@ -45,7 +46,7 @@ class Workplace:
         with self._setting_up:
             if self._workbench is None:
                 self._prepare()
-                self._workbench = Workbench(self._spec, self._dataset)
+                self._workbench = Workbench(self.spec, self._dataset)
             return self._workbench
 
 
@@ -69,6 +70,11 @@ class Worker:
             self._files.resume()
         told = int(config.get("told", 0))
         self._untold = deque(s for s in self._session.history if s.update > told)
+
+    @property
+    def trainer(self) -> Trainer:
+        """What makes its updates."""
+        return self._session.trainer
 
     def next_report(self) -> dict[str, Any]:
         """Train up to the next report: `signals`, and what `TrialFiles.after_report` tells."""

@@ -533,6 +533,13 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         sweep(resources="{slots_per_gpu: 4, gpu: 0.5}"),
         ["resources.gpu: an engine with slots has a whole GPU, or none: 1, 0 or auto; got 0.5"],
     ),
+    "fused trials without slots": (
+        sweep(resources="{fused: true}"),
+        [
+            "resources.fused: trials step together in slots; give resources.slots_per_gpu, auto or "
+            "a number"
+        ],
+    ),
     "no slots": (
         sweep(resources="{slots_per_gpu: 0}"),
         ["resources.slots_per_gpu: must be a whole number greater than 0, or null, or auto; got 0"],

@@ -13,7 +13,8 @@ import pytest
 
 from ganray.data.dataset import Dataset
 from ganray.data.gaussians import ring
-from ganray.spec.models import SweepSpec
+from ganray.gan.cohort import Cohort
+from ganray.spec.models import Resources, SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning import engine as module
 from ganray.tuning.engine import Engine
@@ -21,11 +22,12 @@ from ganray.tuning.session import Session
 from ganray.tuning.worker import Workplace
 from tests.conftest import small_spec
 
-CONFIGS = [
-    TrialConfig(loss="lsgan", batch_size=16, latent_dim=4, d_steps=2, seed=1),
-    TrialConfig(loss="wgan", batch_size=16, latent_dim=4, weight_clip=0.1, seed=2),
-    TrialConfig(loss="hinge", batch_size=8, latent_dim=2, g_steps=3, ema=0.9, seed=3),
-]
+PLAIN = TrialConfig(batch_size=16, latent_dim=4)
+CONFIGS = {
+    0: replace(PLAIN, loss="lsgan", d_steps=2, seed=1),
+    1: replace(PLAIN, loss="wgan", weight_clip=0.1, seed=2),
+    2: replace(PLAIN, loss="hinge", g_steps=3, ema=0.9, seed=3),
+}
 REPORTS = 6
 
 
@@ -126,7 +128,7 @@ def test_error_is_of_one_trial_alone(
     next_report = Session.next_report
 
     def fail(self: Session) -> Signals:
-        if self._trainer.config.loss == "wgan" and len(self.history) == 2:
+        if self.trainer.config.loss == "wgan" and len(self.history) == 2:
             raise MemoryError("not here")
         return next_report(self)
 
@@ -197,3 +199,83 @@ def test_trial_that_was_only_slow_is_let_go(build, monkeypatch: pytest.MonkeyPat
     engine.evict(0)
     engine.evict(0)
     assert engine.step(1, config_of(1))["signals"].update == 10
+
+
+# --- trials that step together --------------------------------------------------------------------
+
+
+@pytest.fixture
+def fused(spec: SweepSpec, dataset: Dataset) -> Callable[[int], Engine]:
+    resources = {"slots_per_gpu": 3, "fused": True}
+    together = spec.model_copy(update={"resources": Resources(**resources)})
+    return lambda slots: Engine(together.to_json(), dataset, slots)
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each tick had to do with."""
+    found: list[int] = []
+    tick = Cohort.tick
+
+    def counted(self: Cohort, left: dict[int, int]) -> dict[int, int]:
+        found.append(len(left))
+        return tick(self, left)
+
+    monkeypatch.setattr(Cohort, "tick", counted)
+    return found
+
+
+def test_fused_trials_are_those_that_they_are_alone_up_to_rounding(
+    spec: SweepSpec, dataset: Dataset, fused, threads, rows: list[int]
+) -> None:
+    expected = [alone(spec, dataset, number) for number in range(3)]
+    engine = fused(3)
+    found = list(threads.map(lambda number: whole(engine, number), range(3)))
+    assert max(rows) > 1
+    for mine, its in zip(found, expected, strict=True):
+        for one, other in zip(mine, its, strict=True):
+            assert one.d_loss == pytest.approx(other.d_loss, abs=1e-3)
+            assert one.g_loss == pytest.approx(other.g_loss, abs=1e-3)
+            assert one.distance == pytest.approx(other.distance, abs=1e-2)
+
+
+def test_trial_that_cannot_step_with_others_trains_beside_them(
+    spec: SweepSpec, dataset: Dataset, fused, threads, rows: list[int], monkeypatch
+) -> None:
+    monkeypatch.setitem(CONFIGS, 1, replace(CONFIGS[1], penalty="r1"))
+    expected = alone(spec, dataset, 1)
+    engine = fused(3)
+    found = list(threads.map(lambda number: whole(engine, number), range(3)))
+    assert found[1] == expected
+    assert 0 < max(rows) <= 2
+
+
+def test_fused_trial_that_leaves_has_its_checkpoint_and_its_row_goes_to_the_next(
+    spec: SweepSpec, dataset: Dataset, fused
+) -> None:
+    engine = fused(1)
+    first = [untimed(engine.step(0, config_of(0)))]
+    engine.leave(0)
+    whole(engine, 1)
+    again = untimed(engine.step(0, config_of(0, goes_on=True, told=10)))
+    expected = alone(spec, dataset, 0)
+    assert first[0].d_loss == pytest.approx(expected[0].d_loss, rel=1e-3)
+    assert again.update == expected[1].update
+    assert again.d_loss == pytest.approx(expected[1].d_loss, rel=1e-3)
+
+
+def test_update_of_all_that_fails_is_the_end_of_their_engine(
+    fused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whose fault it was, and all go on from their checkpoints."""
+
+    def fail(self: Cohort, left: dict[int, int]) -> dict[int, int]:
+        raise MemoryError
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(Cohort, "tick", fail)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit):
+        fused(1).step(0, config_of(0))
