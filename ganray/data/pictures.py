@@ -48,13 +48,20 @@ def draw_alone(samples: Samples) -> bytes:
     """
     if samples.ndim == 4:
         return _png(_image_grid(samples, math.ceil(math.sqrt(len(samples)))))
-    return _png(_points(samples, samples))
+    return _png(_points(samples[:0], samples))
 
 
 def _points(real: Samples, fake: Samples) -> Image.Image:
+    """Real ones in orange, generated ones in blue; either may be none."""
     if real.shape[1] == 1:
         return _histogram(real[:, 0], fake[:, 0])
     return _scatter(real[:POINTS, :2], fake[:POINTS, :2])
+
+
+def _range(real: Samples, fake: Samples) -> tuple[float, float]:
+    """What the picture shows of the line: where the real ones are, without them the generated."""
+    shown = real if len(real) else fake[np.isfinite(fake)]
+    return (float(shown.min()), float(shown.max())) if shown.size else (-1.0, 1.0)
 
 
 def _png(image: Image.Image) -> bytes:
@@ -64,7 +71,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _scatter(real: Samples, fake: Samples) -> Image.Image:
-    low, high = real.min(), real.max()
+    low, high = _range(real, fake)
     margin = 0.2 * (high - low)
     canvas = np.zeros((SIZE, SIZE), np.uint8)  # of colours' places in the palette
     for place, (points, radius) in enumerate(((real, 4), (fake, 1)), start=1):
@@ -87,20 +94,21 @@ def _stamp(canvas: NDArray[np.uint8], pixels: NDArray[np.int_], radius: int, pla
 
 
 def _histogram(real: Samples, fake: Samples) -> Image.Image:
-    low, high = float(real.min()), float(real.max())
+    low, high = _range(real, fake)
     margin = 0.3 * (high - low)
     edges = np.linspace(low - margin, high + margin, 61)
     image = Image.new("RGB", (SIZE, SIZE), WHITE)
     pen = ImageDraw.Draw(image)
-    drawn = [values for values in (real, fake) if len(values)]
-    heights = [np.histogram(v[np.isfinite(v)], edges)[0] / len(v) for v in drawn]
-    scale = (SIZE - 40) / max(heights[0].max() * 1.5, 1e-9)
+    of_real, of_fake = (
+        np.histogram(v[np.isfinite(v)], edges)[0] / max(len(v), 1) for v in (real, fake)
+    )
+    scale = (SIZE - 40) / max((of_real if len(real) else of_fake).max() * 1.5, 1e-9)
     width = SIZE / 60
-    for index, height in enumerate(heights[0]):
+    for index, height in enumerate(of_real):
         top = SIZE - height * scale
         pen.rectangle((index * width, top, (index + 1) * width - 1, SIZE), fill=ORANGE)
-    for height_of in heights[1:]:
-        outline = [(i * width + width / 2, SIZE - 1 - h * scale) for i, h in enumerate(height_of)]
+    if len(fake):
+        outline = [(i * width + width / 2, SIZE - 1 - h * scale) for i, h in enumerate(of_fake)]
         pen.line(outline, fill=BLUE, width=3)
     return image
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ganray.data.dataset import Dataset, as_float
 from ganray.data.gaussians import gaussian_1d
-from ganray.data.pictures import BLUE, ORANGE, SIZE, WHITE, draw, draw_real
+from ganray.data.pictures import BLUE, ORANGE, SIZE, WHITE, draw, draw_alone, draw_real
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,22 @@ def test_real_data_are_drawn_as_samples_are_but_without_any(dataset):
     else:
         beside = pixels(draw(dataset, np.full((4, *dataset.shape), np.nan, dtype=np.float32)))
         assert (real[(beside == ORANGE).all(-1)] == ORANGE).all()  # beneath an outline, too
+
+
+@pytest.mark.parametrize("spoilt", [False, True], ids=["finite", "some not finite"])
+def test_generated_samples_alone_are_not_drawn_as_real_ones(dataset, spoilt):
+    samples = dataset.heldout[:200].astype(np.float32)
+    if spoilt:
+        samples[:50] = np.nan
+    picture = pixels(draw_alone(samples))
+    assert picture.shape[:2] == (SIZE, SIZE) or samples.ndim == 4
+    if samples.ndim == 2:
+        assert len(where(picture, ORANGE)) == 0
+        assert len(where(picture, BLUE)) > 8
+
+
+def test_nothing_finite_is_an_empty_picture():
+    assert len(where(pixels(draw_alone(np.full((10, 2), np.nan, np.float32))), BLUE)) == 0
 
 
 def test_drawing_does_not_change_the_samples(dataset):
