@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayError
 
 from ganray.data.dataset import Dataset
@@ -102,7 +102,8 @@ class Engines(Hosting):
         engines = spec.search.model_copy(update={"concurrency": "auto"})
         self._fitting = capacity(spec.model_copy(update={"search": engines}), resources)
         self._seats = slots + -(-slots // SPARE)
-        self._start = partial(start_engine, spec.to_json(), ray.put(dataset), resources, slots)
+        kept = cloudpickle.dumps(ray.put(dataset))  # type: ignore[no-untyped-call]
+        self._start = partial(start_engine, spec.to_json(), kept, resources, slots)
         self._engines: dict[str, Any] = {}
         self._at: dict[int, str] = {}  # of every trial that there was
 
@@ -163,13 +164,13 @@ ATTACHED: dict[str, float] = {"CPU": 0.0, "memory": 1.0}
 
 
 def start_engine(
-    spec: str, dataset: Any, resources: Mapping[str, float], slots: int, name: str
+    spec: str, dataset: bytes, resources: Mapping[str, float], slots: int, name: str
 ) -> Any:
     """The handle of a new engine; it starts as soon as the cluster has room, and after each death.
 
     Args:
         spec: the sweep, as JSON.
-        dataset: its data, in Ray's object store.
+        dataset: its data: see `EngineActor`.
         resources: of the engine.
         slots: of the engine.
         name: by which trials find it.

@@ -5,20 +5,26 @@ from contextlib import suppress
 from typing import Any
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayError
 
-from ganray.data.dataset import Dataset
 from ganray.secrets import redacted_errors
 
 
 class EngineActor:
-    """An `Engine` in an actor; whoever gets a handle of it imports this class."""
+    """An `Engine` in an actor; whoever gets a handle of it imports this class.
 
-    def __init__(self, spec: str, dataset: Dataset, slots: int) -> None:
+    Args:
+        spec: as of `Engine`.
+        dataset: a reference to it in Ray's object store, pickled, which keeps it there: of one that
+            is passed as it is Ray warns that an actor which starts again may not find it.
+        slots: as of `Engine`.
+    """
+
+    def __init__(self, spec: str, dataset: bytes, slots: int) -> None:
         from ganray.tuning.engine import Engine  # with torch
 
-        self._engine = Engine(spec, dataset, slots)
+        self._engine = Engine(spec, ray.get(cloudpickle.loads(dataset)), slots)
 
     def step(self, number: int, config: Mapping[str, Any] | None) -> dict[str, Any]:
         """See `Engine.step`."""
