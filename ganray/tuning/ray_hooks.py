@@ -137,7 +137,12 @@ class StudyScheduler(FIFOScheduler):
                     self._watch(trial, self._silence)
         while self._waiting and self._waiting[0].status != Trial.PENDING:
             self._waiting.popleft()
-        return self._waiting[0] if self._waiting else None
+        if self._waiting:
+            return self._waiting[0]
+        if self.roster.is_all_given:
+            # it keeps one for a trial that may come, and with it a place that other sweeps wait for
+            tune_controller._cleanup_cached_actors(force_all=True)
+        return None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record a report, and stop the trial if that ends it."""

@@ -85,8 +85,14 @@ class Roster:
         """Whether `next` will never give a trial any more."""
         if self.limits.reason is not None:
             return True
-        waiting = self._again or self._alone or not self.study.is_all_asked
-        return not waiting and not self._running  # what runs may fail and go on
+        return self.is_all_given and not self._running  # what runs may fail and go on
+
+    @property
+    def is_all_given(self) -> bool:
+        """Whether nothing is to be started, unless a trial that runs fails and goes on."""
+        if self.limits.reason is not None:
+            return True
+        return not (self._again or self._alone) and self.study.is_all_asked
 
     def next(self) -> Assignment | None:
         """The trial to start as soon as there is a worker for it; None if there is none for now."""

@@ -20,11 +20,12 @@ def test_first_sweep_keeps_its_slots_and_later_ones_get_what_is_left(
     served: Service, ganray: Program
 ) -> None:
     both = {"concurrency": "auto"}
-    first = served.start("first", search={**both, "trials": 5}, budget=SHORT)
+    alike = {"budget": SHORT, "prune": None}  # trials that take as long as each other
+    first = served.start("first", search={**both, "trials": 5}, **alike)
     served.until("first", lambda found: len(found.running) == 2)
-    second = served.start("second", search={**both, "trials": 3, "seed": 1}, budget=SHORT)
+    second = served.start("second", search={**both, "trials": 3, "seed": 1}, **alike)
     waiting = served.until("second", lambda found: found.waiting)
-    assert (waiting.state, waiting.running, waiting.message) == ("running", (), "")
+    assert (waiting.state, list(waiting.running), waiting.message) == ("running", [], "")
     assert "second: running, waits for resources" in ganray("status", "second").out
     assert served.finish("second").waiting is False
     assert served.finish("first").waiting is False

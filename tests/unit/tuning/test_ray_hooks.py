@@ -62,6 +62,18 @@ def ray_trial(
     )
 
 
+def controller_of(*live: Any) -> Any:
+    """Tune's own, with these trials; `let_go` counts how often it gave idle actors back."""
+    found = SimpleNamespace(get_live_trials=lambda: [*live], get_trials=list, let_go=0)
+
+    def let_go(force_all: bool) -> None:
+        assert force_all
+        found.let_go += 1
+
+    found._cleanup_cached_actors = let_go
+    return found
+
+
 def faces(
     study: SweepStudy, limits: SweepLimits, silence: float | None = None
 ) -> tuple[StudySearch, StudyScheduler, Any]:
@@ -87,7 +99,7 @@ def test_trial_begins_when_tune_has_a_worker_for_it(study: SweepStudy) -> None:
     search.suggest("a"), search.suggest("b")
     first, second = ray_trial(0), ray_trial(1)
     second.status = Trial.PENDING
-    controller = SimpleNamespace(get_live_trials=lambda: [first, second], get_trials=list)
+    controller = controller_of(first, second)
     scheduler.choose_trial_to_run(controller)
     assert list(memory.trials) == [0]
     scheduler.on_trial_result(None, second, {"signals": at(10)})
@@ -124,7 +136,7 @@ def test_trial_goes_on_until_its_budget_and_stops_as_completed(study: SweepStudy
 def test_trials_start_in_the_order_in_which_they_came(study: SweepStudy) -> None:
     """Without a look at those that ended: Tune keeps all of them, and asks at every event."""
     _, scheduler, _ = faces(study, SweepLimits(None, 5))
-    controller = SimpleNamespace(get_live_trials=list)
+    controller = controller_of()
     first, second, third = (ray_trial(number) for number in range(3))
     assert scheduler.choose_trial_to_run(controller) is None
     for trial in (first, second, third):
@@ -283,10 +295,7 @@ def test_silent_trial_is_killed_and_has_crashed_with_that_reason(
     search, scheduler, memory = faces(study, SweepLimits(None, 5), silence=90.0)
     search.suggest("a"), search.suggest("b")
     silent, talking = ray_trial(0), ray_trial(1)
-    controller = SimpleNamespace(
-        get_live_trials=lambda: [silent, talking, SimpleNamespace(status=Trial.PENDING)],
-        get_trials=list,
-    )
+    controller = controller_of(silent, talking, SimpleNamespace(status=Trial.PENDING))
     for seconds in range(0, 100, 4):
         clock[0] += 4.0
         if seconds == 60:
@@ -297,6 +306,25 @@ def test_silent_trial_is_killed_and_has_crashed_with_that_reason(
     ending = memory.endings[0]
     assert (ending.outcome, ending.cause) == (Outcome.CRASHED, Cause.SILENT)
     assert ending.reason == "reported nothing for 1.5 minutes (budget.silence_minutes)"
+
+
+def test_actors_that_no_trial_needs_any_more_are_let_go(study: SweepStudy) -> None:
+    """Other sweeps may wait for their places, and the last trial may run for hours."""
+    search, scheduler, _ = faces(study, SweepLimits(None, 5))
+    first, second = ray_trial(0), ray_trial(1)
+    controller = controller_of(first, second)
+    search.suggest("a")
+    scheduler.choose_trial_to_run(controller)
+    assert controller.let_go == 0  # one more is to come
+    search.suggest("b")
+    waiting = ray_trial(1)
+    waiting.status = Trial.PENDING
+    scheduler.on_trial_add(controller, waiting)
+    assert scheduler.choose_trial_to_run(controller) is waiting
+    assert controller.let_go == 0  # and may take over an actor
+    waiting.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(controller) is None
+    assert controller.let_go == 1
 
 
 class Waiting(Hosting):
@@ -327,7 +355,7 @@ def test_trial_that_waits_for_others_is_neither_silent_nor_begun(
     scheduler = StudyScheduler(roster, 90.0, hosting)
     StudySearch(roster, hosting).suggest("a")
     trial = ray_trial(0)
-    controller = SimpleNamespace(get_live_trials=lambda: [trial], get_trials=list)
+    controller = controller_of(trial)
 
     def wait(seconds: int) -> None:
         for _ in range(0, seconds, 4):
@@ -352,7 +380,7 @@ def test_nobody_is_silent_while_the_driver_itself_heard_nothing(
     search, scheduler, _ = faces(study, SweepLimits(None, 5), silence=90.0)
     search.suggest("a")
     trial = ray_trial(0)
-    controller = SimpleNamespace(get_live_trials=lambda: [trial], get_trials=list)
+    controller = controller_of(trial)
     for _ in range(10):
         clock[0] += 600.0  # its storage was away
         scheduler.choose_trial_to_run(controller)
