@@ -20,7 +20,7 @@ TOTAL: Final = "total"
 _MEANINGS: Final = {
     "few_modes": "its good samples cover few modes",
     "narrow": "all its samples are nearly one",
-    "stalled": "its samples stay away from the data",
+    "stalled": "its samples stay far from the data, or come near but too few are good",
     "exploded": "its samples lie far outside the data",
     NOT_FINITE: "a loss, gradient or sample was not a finite number",
 }  # of the judge's rules

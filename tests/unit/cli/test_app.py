@@ -633,7 +633,8 @@ def test_summary_tells_what_was_confirmed_and_what_it_used(
         "confirming       7             0:00              0:00             0:00",
         "measuring        0             0:00              0:00             0:00",
         "total           10             0:00              0:00             0:00",
-        "Stopped by stalled: its samples stay away from the data.",
+        "Stopped by stalled: its samples stay far from the data, or come near but too few are "
+        "good.",
     ]
     assert controls(answer.out) == set()
 
