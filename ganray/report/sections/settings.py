@@ -7,7 +7,7 @@ from typing import Any
 from ganray.report import words
 from ganray.report.blocks import Drawing, Section, Table
 from ganray.report.collapse_map import collapse_map, failures
-from ganray.report.coordinates import coordinates, find_lines
+from ganray.report.coordinates import Line, coordinates, find_lines, lie_beyond
 from ganray.report.fates import Fate, told_trials
 from ganray.report.importance import Finding, importance_figure, what_decides
 from ganray.report.material import Material
@@ -55,22 +55,34 @@ def where_trials_lie(material: Material) -> Section | None:
     lines = find_lines(material.frame, material.spec)
     if not lines:
         return None
-    sound = sum(not line.failed for line in lines)
-    said = (
-        f"{words.counted(sound, 'trial')} that did not fail, coloured from best to worst, and "
-        f"{len(lines) - sound} that did, dashed."
-    )
+    beyond = ""
+    if lie_beyond(lines, material.objective):
+        beyond = " Failed trials beyond the last axis are drawn at its end."
     drawing = Drawing(
         name="coordinates",
         sketch=partial(coordinates, material.frame, material.spec, material.name),
         alt=f"Parallel coordinates of {words.counted(len(lines), 'trial')} over "
         f"{words.listed([*material.spec.search.space.entries, material.objective])}.",
         caption="A line a trial, through its value of each parameter and, at the bottom, its "
-        f"objective. A line at “{words.NOTHING}” had no such parameter. Failed trials may lie "
-        "beyond the end of the last axis.",
+        f"objective. A line at “{words.NOTHING}” had no such parameter.{beyond}",
     )
     heading = "Where do the best trials lie?"
-    return Section(name="coordinates", heading=heading, said=[said], blocks=[drawing])
+    return Section(name="coordinates", heading=heading, said=[_lines(lines)], blocks=[drawing])
+
+
+def _lines(lines: Sequence[Line]) -> str:
+    """How many are of which kind, as far as there are any."""
+    failed = sum(line.failed for line in lines)
+    sound = len(lines) - failed
+    told = [
+        f"{words.counted(count, 'trial')} that {what}"
+        for count, what in (
+            (sound, "did not fail, coloured from best to worst"),
+            (failed, "failed, dashed"),
+        )
+        if count
+    ]
+    return f"{'; '.join(told)}."
 
 
 def what_matters(material: Material) -> Section:

@@ -263,6 +263,19 @@ def test_sweep_that_was_stopped_says_how_to_go_on() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_lines_are_counted_by_kind_and_said_to_lie_beyond_the_axis_only_if_any_does() -> None:
+    good = [trial(n, distance=0.1 * n, **SETTINGS) for n in range(1, 4)]
+    bad = [trial(n, "stalled", objective=1.5, **SETTINGS) for n in range(4, 6)]
+    told, beyond = "3 trials that did not fail, coloured from best to worst", "drawn at its end"
+    found = page_of(material([*good, *bad])).text
+    assert f"{told}; 2 trials that failed, dashed." in found
+    assert beyond in found
+    found = page_of(material(good)).text
+    assert f"{told}." in found
+    assert beyond not in found
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_too_few_trials_are_told_instead_of_importances() -> None:
     found = page_of(material([trial(n, **SETTINGS) for n in range(3)]))
     assert "Which parameters matter?" in found.text
