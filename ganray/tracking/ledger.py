@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 
 PRUNED: Final = {outcome for outcome in Outcome if outcome.is_pruned}
 NO_RULE: Final = "none"  # stopped these trials: they ran to their ends, crashed or were cancelled
+NOT_STOPPED: Final = "not stopped"  # what a reader is told instead
 CONFIRMING: Final = "confirming"  # trials, which no rule may stop
 MEASURING: Final = "measuring"
 TOTAL: Final = "total"
@@ -34,6 +35,11 @@ def meanings(entries: Iterable[Row]) -> dict[str, str]:
     outranked = "healthy, but worse than its peers"
     rules = [entry["rule"] for entry in entries if entry["rule"] not in other]
     return {rule: _MEANINGS.get(rule, outranked) for rule in rules}
+
+
+def shown_rule(rule: str) -> str:
+    """The first column of an entry, as a table shows it."""
+    return NOT_STOPPED if rule == NO_RULE else rule
 
 
 # --- audit ----------------------------------------------------------------------------------------

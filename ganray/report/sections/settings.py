@@ -40,14 +40,17 @@ def _besides_stops(trials: Sequence[tuple[Mapping[str, Any], Fate]]) -> str:
     stopped = sum(row["outcome"] in PRUNED for row, _ in trials)
     outranked = sum(row["outcome"] == Outcome.OUTRANKED for row, _ in trials)
     late = sum(fate.is_failure and row["outcome"] == Outcome.COMPLETED for row, fate in trials)
+    if not outranked and not late:
+        return ""
     told = []
+    if stopped:
+        told.append(f"{words.counted(stopped, 'trial')} stopped early")
     if outranked:
         told.append(f"{outranked} of those healthy, but outranked: no failure")
     if late:
-        told.append(f"{late} more had the full budget, but failed by a bad end")
-    if not told:
-        return ""
-    return f"{words.counted(stopped, 'trial')} stopped early; {'; '.join(told)}"
+        completed = f"{words.counted(late, 'trial')} completed the full budget"
+        told.append(f"{completed}, but ended badly, which counts as failed")
+    return "; ".join(told)
 
 
 def where_trials_lie(material: Material) -> Section | None:
