@@ -243,6 +243,11 @@ class GeneratorSignature:
 
 
 Ended = Literal["healthy", "between", "bad"]
+ENDED_LABELS: Mapping[str, str] = {
+    "healthy": "healthy",
+    "between": "between healthy and bad",
+    "bad": "bad",
+}
 
 NOT_FINITE = "nonfinite"  # the rule of a trial that had nothing left to train
 

@@ -23,7 +23,7 @@ from ganray.summary import (
     searched_columns,
     summarize,
 )
-from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit, meanings
+from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit, meanings, shown_rule
 from ganray.trial import Outcome
 
 _LEGEND = (
@@ -33,8 +33,8 @@ _LEGEND = (
 )
 _SAVED = (
     "Saved, estimated: what stopped trials had left of their budgets.",
-    "Saved, at least: of that, what is saved even if as many stops were wrong as can be; less "
-    "the time of measuring.",
+    "Saved, at least: what health rules saved of that, less stops that may be wrong and the time "
+    "of measuring.",
 )
 
 
@@ -87,16 +87,26 @@ def write_summary(name: str, tracking_uri: str | None, form: str, output: Path |
 
 
 def _headline(name: str, frame: Frame) -> Text:
-    line = Text.assemble((name, "bold"), f": {len(frame)} trials")
+    trials = "1 trial" if len(frame) == 1 else f"{len(frame)} trials"
+    line = Text.assemble((name, "bold"), f": {trials}")
     counts = frame["outcome"].value_counts()
     for outcome in Outcome:
         if counts.get(outcome.value, 0):
             line.append(", ")
             line.append(f"{counts[outcome.value]} {outcome.value}", style=STYLES[outcome])
+        if outcome is Outcome.COMPLETED:
+            line.append(_bad_ends(frame))
     running = int(frame["outcome"].isna().sum())
     if running:
         line.append(f", {running} running")
     return line
+
+
+def _bad_ends(frame: Frame) -> str:
+    """How many trials completed their budget and were no good, as far as there are any."""
+    completed = frame["outcome"] == Outcome.COMPLETED.value
+    bad = int((completed & (frame["ending"] == "bad")).sum())
+    return f" ({bad} ended badly)" if bad else ""
 
 
 def _crashes(frame: Frame) -> list[Text]:
@@ -171,7 +181,7 @@ def _ledger_table(entries: Frame) -> Table:
         table.add_column(column, header_style="dim", justify=justify)
     for row in rows(entries):
         amounts = [show(row[f"{amount}_{unit}"]) for amount in AMOUNTS]
-        table.add_row(row["rule"], str(row["trials"]), *amounts)
+        table.add_row(shown_rule(row["rule"]), str(row["trials"]), *amounts)
     return table
 
 

@@ -30,7 +30,9 @@ _WIDEST = 9.0  # inches
 _ROW, _TOP, _BELOW, _SIDE = 0.7, 0.4, 0.15, 0.1  # inches
 _LETTER = 0.07  # inches, of the labels of values
 _UNUSED = -0.09  # where a line runs by a parameter that its trial did not have
-_BAND = 0.8  # share of its slot that the lines of a choice are spread over
+_BAND = 0.3  # share of its slot that the lines of a choice are spread over, about its tick
+_WIDEST_BAND = 0.05  # of the axis: where choices are few, their slots are wide
+_ENOUGH = 3  # values of trials that did not fail, from which they alone make the last axis
 _LOG_FROM = 10.0  # times the best value that the worst is, from which their axis is logarithmic
 _FADED = 0.75  # of the colour map: its last colours are those of the page
 _BEST = 0.1  # share of the trials that did not fail
@@ -116,6 +118,13 @@ def _lay_out(rows: Sequence[Axis], look: Look) -> tuple[Figure, _Sheet]:
     return figure, _Sheet(axes, look.theme, width, depths)
 
 
+def lie_beyond(lines: Sequence[Line], objective: str) -> bool:
+    """Whether a trial's objective lies outside of its axis, at whose end its line is drawn."""
+    axis = _objective_axis(objective, lines)
+    values = [line.values[objective] for line in lines]
+    return any(v is not None and (v < axis.low or v > axis.high) for v in values)
+
+
 def find_lines(frame: Frame, spec: SweepSpec) -> list[Line]:
     """The trials that came to an end of their own, failed ones first, then from worst to best."""
     sign = 1.0 if frame.attrs["direction"] == "min" else -1.0
@@ -149,13 +158,18 @@ def _searched_axis(name: str, entry: Choices | Range) -> Axis:
 def _objective_axis(name: str, lines: Sequence[Line]) -> Axis:
     """From the least to the greatest value of those that did not fail; failed ones may lie beyond.
 
-    Where no trial is sound, from that of the failed ones.
+    Where too few values are of sound trials to make an axis, it holds all of them.
     """
-    known = [(line.failed, line.values[name]) for line in lines]
-    told = [(failed, v) for failed, v in known if v is not None and math.isfinite(v)]
-    values = [v for failed, v in told if not failed] or [v for _, v in told] or [0.0, 1.0]
+    sound = _told([line for line in lines if not line.failed], name)
+    values = sound if len(set(sound)) >= _ENOUGH else _told(lines, name) or [0.0, 1.0]
     low, high = min(values), max(values)
     return _number_axis(name, low, high, log=low > 0.0 and high > _LOG_FROM * low)
+
+
+def _told(lines: Sequence[Line], name: str) -> list[float]:
+    """The values of an objective that are known and finite."""
+    values = [line.values[name] for line in lines]
+    return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def _number_axis(
@@ -195,7 +209,7 @@ def _draw_lines(sheet: _Sheet, lines: Sequence[Line], rows: Sequence[Axis]) -> N
     sound = sum(not line.failed for line in lines)
     paths = []
     for index, line in enumerate(lines):
-        shift = _shift(index)
+        shift = 0.0 if line.rank == 0 else _shift(index)  # the best runs through its ticks
         places = [sheet.width * _place(line, axis, shift) for axis in rows]
         paths.append(list(zip(places, sheet.depths, strict=True)))
     thin = 1.0 if len(lines) <= _FEW else 0.6
@@ -219,7 +233,7 @@ def _place(line: Line, axis: Axis, shift: float) -> float:
         return _UNUSED
     value = line.values[axis.name]
     if axis.choices:
-        return axis.place(value) + _BAND * shift / len(axis.choices)
+        return axis.place(value) + shift * min(_WIDEST_BAND, _BAND / len(axis.choices))
     return math.nan if value is None or math.isnan(value) else axis.place(value)
 
 

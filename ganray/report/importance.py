@@ -32,6 +32,7 @@ _INCHES = 10.0  # across, at most
 _NARROW = 6.0  # inches, below which panels do not stand side by side
 _MARGIN, _GAP, _HEADER, _SCALE, _LINE = 0.1, 0.4, 0.5, 0.35, 0.16  # inches
 _LETTER = 0.068  # inches, of the note
+_UNTOLD_LETTERS = 32  # a line of why something cannot be told: as many as a panel holds
 _NOTE = (
     "Share of the answer's variance that a parameter explains alone, above chance; "
     "line: 90 % interval; pale: may be chance."
@@ -45,6 +46,14 @@ class _Words(NamedTuple):
     clause: str
 
 
+_NEEDED = {
+    "failing": "trials that completed or were stopped early",
+    "quality": "trials that did not fail",
+}
+_UNEVEN = {
+    "failing": "{yes} failed and {no} did not",
+    "quality": "{yes} are in the best third and {no} are not",
+}
 _DECIDED = {
     "failing": _Words("failing", "which trials fail"),
     "quality": _Words("quality", "how good those get that do not"),
@@ -105,9 +114,9 @@ def _find(
     yes, no = sum(hits), len(hits) - sum(hits)
     unknown = ""
     if len(trials) < ENOUGH_TRIALS:
-        unknown = f"{len(trials)} trials are too few: it takes {ENOUGH_TRIALS}"
+        unknown = f"it takes {ENOUGH_TRIALS} {_NEEDED[question]}; this sweep has {len(trials)}"
     elif min(yes, no) < ENOUGH_EACH:
-        unknown = f"{yes} yes and {no} no are too uneven: it takes {ENOUGH_EACH} of each"
+        unknown = f"{_UNEVEN[question].format(yes=yes, no=no)}: it takes {ENOUGH_EACH} of each"
     found = () if unknown else tuple(importances(spec, trials, hits, resamples=resamples))
     return Finding(question, len(trials), yes, found, unknown)
 
@@ -221,7 +230,7 @@ def _draw(axes: Axes, finding: Finding, parameters: Sequence[str], theme: Theme)
         if parameter in known:
             _draw_bar(axes, index, known[parameter], theme)
     if finding.unknown:
-        text = f"Cannot be told:\n{finding.unknown}"
+        text = f"Cannot be told:\n{textwrap.fill(finding.unknown, _UNTOLD_LETTERS)}"
         middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
         axes.text(0.5, 0.5, text, fontsize=9, color=theme.ink, **middle)
     axes.set_yticks(range(len(parameters)), parameters, fontsize=9, color=theme.ink)

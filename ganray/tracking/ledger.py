@@ -14,13 +14,14 @@ Row = Mapping[str, Any]
 
 PRUNED: Final = {outcome for outcome in Outcome if outcome.is_pruned}
 NO_RULE: Final = "none"  # stopped these trials: they ran to their ends, crashed or were cancelled
+NOT_STOPPED: Final = "not stopped"  # what a reader is told instead
 CONFIRMING: Final = "confirming"  # trials, which no rule may stop
 MEASURING: Final = "measuring"
 TOTAL: Final = "total"
 _MEANINGS: Final = {
     "few_modes": "its good samples cover few modes",
     "narrow": "all its samples are nearly one",
-    "stalled": "its samples stay away from the data",
+    "stalled": "its samples stay far from the data, or come near but too few are good",
     "exploded": "its samples lie far outside the data",
     NOT_FINITE: "a loss, gradient or sample was not a finite number",
 }  # of the judge's rules
@@ -34,6 +35,11 @@ def meanings(entries: Iterable[Row]) -> dict[str, str]:
     outranked = "healthy, but worse than its peers"
     rules = [entry["rule"] for entry in entries if entry["rule"] not in other]
     return {rule: _MEANINGS.get(rule, outranked) for rule in rules}
+
+
+def shown_rule(rule: str) -> str:
+    """The first column of an entry, as a table shows it."""
+    return NOT_STOPPED if rule == NO_RULE else rule
 
 
 # --- audit ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ganray.tracking import schema
 from ganray.tracking.reader import TrialRow
 from ganray.tracking.recorder import SweepRecord, TrialRecord
 from ganray.tracking.view import view_key
-from ganray.trial import Ending, Outcome, Signals, StopRecord, best_values
+from ganray.trial import ENDED_LABELS, Ending, Outcome, Signals, StopRecord, best_values
 
 LONGEST: Final = 8_000  # characters that MLflow keeps of a tag
 LONGEST_DESCRIPTION: Final = 3_000
@@ -142,7 +142,7 @@ def _fate(ending: Ending, sweep: SweepRecord) -> str:
     update = ending.history[-1].update if ending.history else 0
     if ending.outcome is Outcome.COMPLETED:
         how = f"It **completed** its {sweep.updates:,} updates"
-        how += f" and ended {_ENDED[ending.ended]}" if ending.ended else ""
+        how += f" and ended {ENDED_LABELS[ending.ended]}" if ending.ended else ""
     else:
         share = update / sweep.updates
         how = f"It **{ending.outcome}** at update {update:,} of {sweep.updates:,} ({share:.0%})"
@@ -150,9 +150,6 @@ def _fate(ending: Ending, sweep: SweepRecord) -> str:
         how = how.replace(f"**{Outcome.OUTRANKED}**", "was **outranked**")
     values = ", ".join(_values(ending.history, sweep.objective))
     return f"{how}{f': {values}' if values else ''}. {_why(ending)}".strip()
-
-
-_ENDED: Final = {"healthy": "healthy", "between": "between healthy and bad", "bad": "bad"}
 
 
 def _values(history: Sequence[Signals], objective: str) -> Iterator[str]:

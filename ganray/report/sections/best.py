@@ -5,7 +5,7 @@ from typing import Any
 from ganray.report import words
 from ganray.report.blocks import Block, Command, Gallery, Picture, Section, Strip, Table
 from ganray.report.material import Material
-from ganray.trial import SIGNAL_LABELS
+from ganray.trial import ENDED_LABELS, SIGNAL_LABELS
 from ganray.tuning.space import applicable
 
 _TOLD = (
@@ -31,14 +31,14 @@ def best(material: Material) -> Section:
     value = words.number(row["objective"])
     return Section(
         name="best",
-        heading=f"Trial {row['trial']} is best, with a {material.objective} of {value}",
+        heading=f"Trial {row['trial']} is best: {material.objective} {value}",
         said=_said(material, row),
         blocks=blocks,
     )
 
 
 def _said(material: Material, row: dict[str, Any]) -> list[str]:
-    ending = f" Its ending is {row['ending']}." if row["ending"] else ""
+    ending = f" It ended {ENDED_LABELS[row['ending']]}." if row["ending"] else ""
     modes = ""
     if row["modes"] is not None and row["mode_ratio"]:
         real = words.number(row["modes"] / row["mode_ratio"])
@@ -57,8 +57,9 @@ def _confirmed(material: Material, row: dict[str, Any]) -> list[str]:
     told = []
     if mine is not None:
         told.append(
-            f"With {words.counted(mine['seeds'], 'fresh seed')} the median {material.objective} "
-            f"is {words.number(mine['median'])}, the worst {words.number(mine['worst'])}."
+            f"With {words.counted(mine['seeds'], 'fresh seed')} the median of "
+            f"{material.objective} is {words.number(mine['median'])}, the worst "
+            f"{words.number(mine['worst'])}."
         )
     if top["trial"] != row["trial"]:
         told.append(

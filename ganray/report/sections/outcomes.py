@@ -4,13 +4,25 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
+from ganray.health.endings import (
+    BAD_DISTANCE,
+    BAD_MODES,
+    HEALTHY_DISTANCE,
+    HEALTHY_MODES,
+)
 from ganray.report import words
 from ganray.report.blocks import Block, Drawing, Section, Table
 from ganray.report.material import Material
 from ganray.report.outcome_bars import count_endings, count_outcomes, outcome_bars
 from ganray.report.style import RUNNING
 from ganray.tracking.ledger import PRUNED
-from ganray.trial import Outcome
+from ganray.trial import ENDED_LABELS, Outcome
+
+_LEVELS = (
+    f"Healthy: at least {words.share(HEALTHY_MODES)} of the modes and a distance of at most "
+    f"{HEALTHY_DISTANCE}. Bad: under {words.share(BAD_MODES)} of the modes or a distance above "
+    f"{BAD_DISTANCE}. Between: neither."
+)
 
 
 def outcomes(material: Material) -> Section:
@@ -25,7 +37,7 @@ def outcomes(material: Material) -> Section:
             alt="Bars of trials by outcome: "
             + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
             caption="Trials of the search by how they ended; of completed ones, how healthy they "
-            "were over the last tenth of their reports.",
+            f"were over the last tenth of their reports. {_LEVELS}",
         )
     ]
     crashes = _crashes(material)
@@ -59,8 +71,10 @@ def _heading(counts: Mapping[str, int]) -> str:
 
 
 def _said(material: Material, counts: Mapping[str, int]) -> list[str]:
-    endings = [f"{count} {ending}" for ending, count in count_endings(material.rows).items()]
-    told = [f"At the end of their budget: {words.listed(endings)}." if endings else ""]
+    endings = [
+        f"{count} {ENDED_LABELS[ending]}" for ending, count in count_endings(material.rows).items()
+    ]
+    told = [f"At the end of their budget: {'; '.join(endings)}." if endings else ""]
     running, cancelled = counts.get(RUNNING, 0), counts.get(Outcome.CANCELLED, 0)
     if running:
         told.append(f"{words.counted(running, 'trial')} had no end yet when this was read.")

@@ -55,7 +55,7 @@ def _heading(material: Material, shown: list[Course]) -> str:
     trained = {row["trial"] for row, fate in told_trials(material.frame) if fate is Fate.TRAINED}
     well = len(near & trained) or "none"
     total = words.counted(len(measured), "trial")
-    return f"JS came near log 2 in {len(near)} of {total}, and {well} of them trained well"
+    return f"JS came near log 2 in {len(near)} of {total}, and {well} of them ended healthy"
 
 
 def _said(material: Material, shown: list[Course]) -> str:

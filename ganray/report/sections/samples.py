@@ -46,12 +46,16 @@ def _ended(row: dict[str, Any]) -> str:
 
 
 def _generated(material: Material, row: dict[str, Any], shots: Shots) -> list[Picture]:
-    """The first milestone, the best, and the last one or the stop."""
+    """The first milestone, the best, and the last one or the stop, in the order of updates."""
     reports = {report["update"]: report for report in material.reports.get(row["trial"], ())}
     updates = sorted(shots.milestones)
     found: list[tuple[str, int | None, bytes | None]] = []
-    found += [("First", update, shots.milestones[update]) for update in updates[:1]]
-    found.append(("Best", _best_update(material, reports), shots.best))
+    at_best = _best_update(material, reports)
+    found.append(("Best", at_best, shots.best))
+    for update in updates[:1]:  # milestones are rarer than reports: the best may come before
+        is_first = at_best is None or update <= at_best
+        what = "First picture" if is_first else "Later"
+        found.insert(0 if is_first else 1, (what, update, shots.milestones[update]))
     if shots.stop is not None and row["outcome"] != Outcome.COMPLETED:
         found.append(("Stopped", max(reports, default=None), shots.stop))
     else:

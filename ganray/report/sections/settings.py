@@ -7,7 +7,7 @@ from typing import Any
 from ganray.report import words
 from ganray.report.blocks import Drawing, Section, Table
 from ganray.report.collapse_map import collapse_map, failures
-from ganray.report.coordinates import coordinates, find_lines
+from ganray.report.coordinates import Line, coordinates, find_lines, lie_beyond
 from ganray.report.fates import Fate, told_trials
 from ganray.report.importance import Finding, importance_figure, what_decides
 from ganray.report.material import Material
@@ -40,14 +40,17 @@ def _besides_stops(trials: Sequence[tuple[Mapping[str, Any], Fate]]) -> str:
     stopped = sum(row["outcome"] in PRUNED for row, _ in trials)
     outranked = sum(row["outcome"] == Outcome.OUTRANKED for row, _ in trials)
     late = sum(fate.is_failure and row["outcome"] == Outcome.COMPLETED for row, fate in trials)
+    if not outranked and not late:
+        return ""
     told = []
+    if stopped:
+        told.append(f"{words.counted(stopped, 'trial')} stopped early")
     if outranked:
         told.append(f"{outranked} of those healthy, but outranked: no failure")
     if late:
-        told.append(f"{late} more had the full budget, but failed by a bad end")
-    if not told:
-        return ""
-    return f"{words.counted(stopped, 'trial')} stopped early; {'; '.join(told)}"
+        completed = f"{words.counted(late, 'trial')} completed the full budget"
+        told.append(f"{completed}, but ended badly, which counts as failed")
+    return "; ".join(told)
 
 
 def where_trials_lie(material: Material) -> Section | None:
@@ -55,22 +58,34 @@ def where_trials_lie(material: Material) -> Section | None:
     lines = find_lines(material.frame, material.spec)
     if not lines:
         return None
-    sound = sum(not line.failed for line in lines)
-    said = (
-        f"{words.counted(sound, 'trial')} that did not fail, coloured from best to worst, and "
-        f"{len(lines) - sound} that did, dashed."
-    )
+    beyond = ""
+    if lie_beyond(lines, material.objective):
+        beyond = " Failed trials beyond the last axis are drawn at its end."
     drawing = Drawing(
         name="coordinates",
         sketch=partial(coordinates, material.frame, material.spec, material.name),
         alt=f"Parallel coordinates of {words.counted(len(lines), 'trial')} over "
         f"{words.listed([*material.spec.search.space.entries, material.objective])}.",
         caption="A line a trial, through its value of each parameter and, at the bottom, its "
-        f"objective. A line at “{words.NOTHING}” had no such parameter. Failed trials may lie "
-        "beyond the end of the last axis.",
+        f"objective. A line at “{words.NOTHING}” had no such parameter.{beyond}",
     )
     heading = "Where do the best trials lie?"
-    return Section(name="coordinates", heading=heading, said=[said], blocks=[drawing])
+    return Section(name="coordinates", heading=heading, said=[_lines(lines)], blocks=[drawing])
+
+
+def _lines(lines: Sequence[Line]) -> str:
+    """How many are of which kind, as far as there are any."""
+    failed = sum(line.failed for line in lines)
+    sound = len(lines) - failed
+    told = [
+        f"{words.counted(count, 'trial')} that {what}"
+        for count, what in (
+            (sound, "did not fail, coloured from best to worst"),
+            (failed, "failed, dashed"),
+        )
+        if count
+    ]
+    return f"{'; '.join(told)}."
 
 
 def what_matters(material: Material) -> Section:

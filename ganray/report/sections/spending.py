@@ -6,7 +6,7 @@ from ganray.report import words
 from ganray.report.blocks import Section, Table
 from ganray.report.material import Material
 from ganray.summary import audit, ledger, rows
-from ganray.tracking.ledger import AMOUNTS, TOTAL, meanings
+from ganray.tracking.ledger import AMOUNTS, TOTAL, meanings, shown_rule
 
 
 def spending(material: Material) -> Section | None:
@@ -43,10 +43,11 @@ def _said(total: dict[str, Any], unit: str) -> list[str]:
         return []
     sure = total[f"surely_saved_{unit}"]
     least = _show(total, f"surely_saved_{unit}")
-    told = f"At least {least}" if sure > 0 else f"At least nothing ({least})"
+    told = f"At least {least}" if sure > 0 else f"None ({least})"
     return [
-        f"{told}: counting only what health rules stopped and had not to stop, less doubtful "
-        "stops and the time that measuring took."
+        f"{told} of that is certain. This counts only trials that health rules stopped though "
+        "they could have run on, less the share of these stops that may have been wrong, and less "
+        "the time that measuring took."
     ]
 
 
@@ -76,7 +77,7 @@ def _table(entries: list[dict[str, Any]], unit: str) -> Table:
         columns=columns,
         rows=[
             (
-                entry["rule"].replace("_", " "),
+                shown_rule(entry["rule"]).replace("_", " "),
                 str(entry["trials"]),
                 *(_show(entry, f"{amount}_{unit}") for amount in AMOUNTS),
             )

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ganray.cli.tables import _headline
 from ganray.client import sweeps as client_sweeps
 from ganray.data.registry import load_dataset
 from ganray.errors import NameTakenError
@@ -230,7 +231,9 @@ def test_run_prints_the_summary_on_stdout_and_the_rest_on_stderr(
 ) -> None:
     answer, _ = run_recorded()
     assert answer.code == 0
-    assert answer.out.startswith("recorded: 5 trials, 2 completed, 1 collapsed, 1 crashed")
+    assert answer.out.startswith(
+        "recorded: 5 trials, 2 completed (1 ended badly), 1 collapsed, 1 crashed"
+    )
     assert f"ganray ui --tracking-uri {recorded}" in answer.err.replace("\n", "")
     assert controls(answer.out + answer.err) == set()
     lines = answer.err.splitlines()
@@ -584,7 +587,7 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
     assert LEGEND.match(answer.out.splitlines()[7])
     lines = without_legends(answer.out)
     assert lines == [
-        "recorded: 5 trials, 2 completed, 1 collapsed, 1 crashed, 1 running",
+        "recorded: 5 trials, 2 completed (1 ended badly), 1 collapsed, 1 crashed, 1 running",
         "trial  outcome      at  distance  modes  JS/log 2  settings",
         "    3  completed  100%     0.125      8       29%  "
         "loss=hinge d_steps=2 d_grad_clip=1 d_lr=1",
@@ -599,16 +602,22 @@ def test_summary_is_a_table_with_the_best_trials_first(recorded: str, ganray: Pr
         "",
         "Best: trial 3, distance 0.125, 8 effective modes, 8 covered",
         "",
-        "stopped by  trials  GPU-hours used  saved, estimated  saved, at least",
-        "few_modes        1            0.50              0.50             0.49",
-        "none             4            1.50              0.00             0.00",
-        "measuring        0            0.00              0.00             0.00",
-        "total            5            2.00              0.50             0.49",
+        "stopped by   trials  GPU-hours used  saved, estimated  saved, at least",
+        "few_modes         1            0.50              0.50             0.49",
+        "not stopped       4            1.50              0.00             0.00",
+        "measuring         0            0.00              0.00             0.00",
+        "total             5            2.00              0.50             0.49",
         "Stopped by few_modes: its good samples cover few modes.",
         "",
         "audit: 1 of 2 stops ran on; 1 ended healthy: 100 % (21 to 100 %)",
     ]
     assert controls(answer.out) == set()
+
+
+def test_summary_tells_how_many_completed_trials_ended_badly() -> None:
+    frame = pd.DataFrame({"outcome": ["completed"] * 2, "ending": ["bad", "healthy"]})
+    assert _headline("s", frame).plain == "s: 2 trials, 2 completed (1 ended badly)"
+    assert _headline("s", frame[1:]).plain == "s: 1 trial, 1 completed"
 
 
 def test_summary_tells_what_was_confirmed_and_what_it_used(
@@ -622,18 +631,20 @@ def test_summary_tells_what_was_confirmed_and_what_it_used(
     assert lines[6:] == [
         "Best: trial 1, distance 0.125, – effective modes, – covered",
         "",
-        "Confirmed with fresh seeds: 7 trials, 4 completed, 1 diverged, 1 cancelled, 1 running",
+        "Confirmed with fresh seeds: 7 trials, 4 completed (2 ended badly), "
+        "1 diverged, 1 cancelled, 1 running",
         "trial  seeds  median distance  worst    best  ended badly  settings",
         "    0      2            0.375    0.5    0.25          50%  loss=wgan",
         "    1      3              0.5      –  0.0625          67%  loss=hinge",
         "",
-        "stopped by  trials  time used (m:s)  saved, estimated  saved, at least",
-        "stalled          1             0:00              0:00             0:00",
-        "none             2             0:00              0:00             0:00",
-        "confirming       7             0:00              0:00             0:00",
-        "measuring        0             0:00              0:00             0:00",
-        "total           10             0:00              0:00             0:00",
-        "Stopped by stalled: its samples stay away from the data.",
+        "stopped by   trials  time used (m:s)  saved, estimated  saved, at least",
+        "stalled           1             0:00              0:00             0:00",
+        "not stopped       2             0:00              0:00             0:00",
+        "confirming        7             0:00              0:00             0:00",
+        "measuring         0             0:00              0:00             0:00",
+        "total            10             0:00              0:00             0:00",
+        "Stopped by stalled: its samples stay far from the data, or come near but too few are "
+        "good.",
     ]
     assert controls(answer.out) == set()
 

@@ -109,7 +109,10 @@ def test_report_writes_the_page_and_its_figures_and_prints_where(
     answer = ganray("report", "enough", "--output", "a/b", "--tracking-uri", reported)
     assert answer.code == 0
     assert answer.out.splitlines() == [f"a/b/{file}" for file in FILES]  # the page first
-    assert answer.err == "What decides quality cannot be told: 12 trials are too few: it takes 20\n"
+    assert answer.err == (
+        "What decides quality cannot be told: it takes 20 trials that did not fail; "
+        "this sweep has 12\n"
+    )
     for file in FIGURES:
         assert Image.open(here / "a" / "b" / file).width > 400
     with (here / "a" / "b" / TABLE).open() as lines:
@@ -130,7 +133,7 @@ def test_page_has_what_the_store_has(reported: str, here: Path, ganray: Program)
         "Python 3.12.1",
         "Trial 1, the best one.",
         "Trial 0, which collapsed",
-        "First, at update 100",
+        "First picture, at update 100",
         'alt="Real data"',
         "networks:\n  depth: 1\n  name: mlp\n  width: 8",
     ):
@@ -142,7 +145,7 @@ def test_report_of_few_trials_says_what_cannot_be_told(
 ) -> None:
     answer = ganray("report", "few", "--output", "out", "--tracking-uri", reported)
     assert answer.code == 0
-    assert "What decides failing cannot be told: 19 trials are too few" in answer.err
+    assert "What decides failing cannot be told: it takes 20 trials" in answer.err
     assert answer.out.splitlines() == [f"out/{file}" for file in OF_FEW]
     assert sorted(path.name for path in (here / "out").iterdir()) == sorted(OF_FEW)
     assert (here / "out" / TABLE).read_text().count("\n") == 1

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ganray.report.coordinates import Axis, coordinates, find_lines
+from ganray.report.coordinates import Axis, coordinates, find_lines, lie_beyond
 from ganray.report.style import DARK, LIGHT, Look
 from ganray.spec.models import SweepSpec
 from ganray.trial import Outcome
@@ -50,6 +50,18 @@ def test_lines_of_one_choice_lie_apart_but_within_it() -> None:
     width = Look().widest
     assert len({round(x, 6) for x in found}) == 50
     assert max(found) - min(found) < width / 3  # of three losses
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_lines_of_a_choice_end_near_its_tick_and_the_best_one_at_it(count: int) -> None:
+    spec = spec_of({"batch_size": list(range(1, count + 1))})
+    trials = [trial(n, batch_size=1, distance=0.1 * n) for n in range(50)]
+    figure = figure_of(trials, spec)
+    width = figure.get_figwidth() - 0.2
+    found = [path[0][0] / width for path in paths(figure)]
+    slot = 1.0 / count
+    assert found[-1] == pytest.approx(slot / 2)
+    assert all(abs(x - slot / 2) < min(0.03, 0.2 * slot) for x in found)
 
 
 def test_a_parameter_that_did_not_apply_has_a_place_of_its_own() -> None:
@@ -106,6 +118,33 @@ def test_the_objective_has_its_ends_told(distances: list[float], first: str, las
     after = texts[texts.index("distance") + 1 :]
     assert after[0] == first
     assert last in after
+
+
+def ended_at(sound: list[float], failed: list[float]) -> list[Any]:
+    """Trials with these distances."""
+    good = [trial(n, distance=value, **SETTINGS) for n, value in enumerate(sound)]
+    bad = [trial(100 + n, "stalled", objective=value, **SETTINGS) for n, value in enumerate(failed)]
+    return [*good, *bad]
+
+
+def fall_beyond(trials: list[Any]) -> bool:
+    made = material(trials)
+    return lie_beyond(find_lines(made.frame, made.spec), "distance")
+
+
+@pytest.mark.parametrize("sound", [[], [1.2], [1.2, 1.3], [1.2, 1.2, 1.2]])
+def test_few_sound_values_leave_the_last_axis_to_all_trials(sound: list[float]) -> None:
+    trials = ended_at(sound, [1.46, 1.93, 1.7])
+    first, second, third = [path[-1][0] for path in paths(figure_of(trials))[:3]]
+    assert first < third < second
+    assert not fall_beyond(trials)
+
+
+def test_enough_sound_values_make_the_last_axis_and_failed_ones_lie_beyond() -> None:
+    trials = ended_at([0.1, 0.2, 0.3], [1.46, 1.93])
+    assert len({path[-1][0] for path in paths(figure_of(trials))[:3]}) == 1  # with the worst
+    assert fall_beyond(trials)
+    assert not fall_beyond(ended_at([0.1, 0.2, 0.3], [0.15, math.nan]))
 
 
 def test_values_outside_of_an_axis_lie_at_its_end() -> None:

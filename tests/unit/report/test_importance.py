@@ -69,9 +69,13 @@ def test_the_best_third_is_by_the_direction_of_the_objective(
 @pytest.mark.parametrize(
     ("failed", "trials", "told"),
     [
-        (9, 19, "19 trials are too few: it takes 20"),
-        (4, 30, "4 yes and 26 no are too uneven: it takes 5 of each"),
-        (26, 30, "26 yes and 4 no are too uneven: it takes 5 of each"),
+        (
+            9,
+            19,
+            "it takes 20 trials that completed or were stopped early; this sweep has 19",
+        ),
+        (4, 30, "4 failed and 26 did not: it takes 5 of each"),
+        (26, 30, "26 failed and 4 did not: it takes 5 of each"),
         (5, 20, ""),
         (15, 20, ""),
     ],
@@ -89,13 +93,16 @@ def test_what_cannot_be_told_is_said_and_has_no_numbers(
 
 def test_a_sweep_without_trials_tells_nothing(spec: SweepSpec) -> None:
     found = find_importances(summary(planted(1)[:0]), spec)
-    assert [finding.unknown for finding in found] == ["0 trials are too few: it takes 20"] * 2
+    assert [finding.unknown for finding in found] == [
+        "it takes 20 trials that completed or were stopped early; this sweep has 0",
+        "it takes 20 trials that did not fail; this sweep has 0",
+    ]
 
 
 ROWS = (Importance("d_lr", 0.5, 0.25, 0.75), Importance("loss", 0.125, 0.0, 0.25))
 FOUND = [
     Finding("failing", 30, 12, ROWS),
-    Finding("quality", 18, 6, (), "18 trials are too few: it takes 20"),
+    Finding("quality", 18, 6, (), "it takes 20 trials that did not fail; this sweep has 18"),
 ]
 
 
@@ -129,7 +136,7 @@ def test_the_figure_shows_each_importance_with_its_interval() -> None:
     assert len(quality.patches) == len(quality.lines) == 0
     shown = texts(figure)
     assert "ring: d_lr matters most for which trials fail" in shown
-    assert "Cannot be told:\n18 trials are too few: it takes 20" in shown
+    assert "Cannot be told:\nit takes 20 trials that did not\nfail; this sweep has 18" in shown
 
 
 def test_bars_of_both_questions_stand_in_one_order() -> None:

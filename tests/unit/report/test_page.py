@@ -13,7 +13,7 @@ import pytest
 from ganray.report import page as page_module
 from ganray.report.blocks import Drawing
 from ganray.report.importance import Finding
-from ganray.report.material import Material
+from ganray.report.material import Material, Shots
 from ganray.report.page import _LOOKS, make_sections, render
 from ganray.report.style import AS_FILE, DARK, PHONE_INCHES, Look, as_png
 from ganray.spec.load import parse_sweep
@@ -21,6 +21,7 @@ from ganray.summary import rows
 from ganray.trial import Outcome
 from ganray.tuning.importance import Importance
 from tests.unit.report.materials import material, reports_of, spec_of, trial, varied
+from tests.unit.tracking.playing import png
 
 VOID = {"meta", "link", "img", "source", "br"}
 SETTINGS = {"loss": "hinge", "d_steps": 1, "d_lr": 1e-3, "d_grad_clip": 1.0}
@@ -109,7 +110,7 @@ def test_page_has_the_numbers_of_the_summary(hundred: Material, page: Page) -> N
     for told in (
         f"{counts[Outcome.COMPLETED]} of 100 trials had the full budget: "
         f"{stopped} stopped early and {crashed} crashed",
-        f"Trial {best['trial']} is best, with a distance of {best['objective']:.3g}",
+        f"Trial {best['trial']} is best: distance {best['objective']:.3g}",
         f"loss {best['loss']}",
         f"d_lr {best['d_lr']:.3g}",
         f"effective number of modes {best['modes']:.3g}",
@@ -144,6 +145,12 @@ def test_styles_fetch_nothing(text: str) -> None:
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     assert "url(" not in style
     assert "@import" not in style
+
+
+def test_what_is_cut_of_a_wide_table_has_a_shadow_over_its_end(text: str) -> None:
+    (box,) = re.findall(r"\n\.scrolls \{(.*?)\}", text, re.DOTALL)[:1]
+    assert re.search(r"to left, var\(--shade\).* right .* scroll", box)
+    assert re.search(r"to left, var\(--page\).* right .* local", box)
 
 
 def test_there_is_no_code(page: Page) -> None:
@@ -263,11 +270,30 @@ def test_sweep_that_was_stopped_says_how_to_go_on() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_lines_are_counted_by_kind_and_said_to_lie_beyond_the_axis_only_if_any_does() -> None:
+    good = [trial(n, distance=0.1 * n, **SETTINGS) for n in range(1, 4)]
+    bad = [trial(n, "stalled", objective=1.5, **SETTINGS) for n in range(4, 6)]
+    told, beyond = "3 trials that did not fail, coloured from best to worst", "drawn at its end"
+    found = page_of(material([*good, *bad])).text
+    assert f"{told}; 2 trials that failed, dashed." in found
+    assert beyond in found
+    found = page_of(material(good)).text
+    assert f"{told}." in found
+    assert beyond not in found
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_too_few_trials_are_told_instead_of_importances() -> None:
     found = page_of(material([trial(n, **SETTINGS) for n in range(3)]))
     assert "Which parameters matter?" in found.text
-    assert "What decides failing cannot be told: 3 trials are too few: it takes 20." in found.text
-    assert "What decides quality cannot be told: 3 trials are too few" in found.text
+    assert (
+        "What decides failing cannot be told: it takes 20 trials that completed or were stopped "
+        "early; this sweep has 3."
+    ) in found.text
+    assert (
+        "What decides quality cannot be told: it takes 20 trials that did not fail; this sweep "
+        "has 3."
+    ) in found.text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -298,14 +324,48 @@ def test_a_failed_trial_stands_beside_the_best_one() -> None:
     assert shown == [
         "Samples of trial 0, at update 100",
         "Real data",
-        "Samples of trial 0. First, at update 10: distance 0.902, modes 0.79",
+        "Samples of trial 0. First picture, at update 10: distance 0.902, modes 0.79",
         "Samples of trial 0. Best, at update 100: distance 0.02, modes 7.9",
         "Samples of trial 0. Last, at update 100: distance 0.02, modes 7.9",
         "Real data",
-        "Samples of trial 2. First, at update 10: distance 1.02, modes 0.1",
+        "Samples of trial 2. First picture, at update 10: distance 1.02, modes 0.1",
         "Samples of trial 2. Best, at update 10: distance 1.02, modes 0.1",
         "Samples of trial 2. Stopped, at update 100: distance 1.2, modes 1",
     ]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_pictures_stand_in_the_order_of_updates() -> None:
+    found = page_of(
+        material(
+            [trial(0, **SETTINGS), trial(1, "collapsed", **SETTINGS)],
+            shots={1: Shots(milestones={50: png(), 100: png()}, best=png(), stop=png())},
+        )
+    )
+    shown = [img["alt"].split(":")[0] for img in found.all("img") if "trial 1." in img["alt"]]
+    assert shown == [
+        "Samples of trial 1. Best, at update 10",
+        "Samples of trial 1. Later, at update 50",
+        "Samples of trial 1. Stopped, at update 100",
+    ]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("ending", "told"), [("between", "between healthy and bad"), ("bad", "bad")]
+)
+def test_an_ending_is_told_in_full_and_explained(ending: str, told: str) -> None:
+    found = page_of(material([trial(0, ending=ending, **SETTINGS)])).text
+    assert f"At the end of their budget: 1 {told}." in found
+    assert f"It ended {told}." in found
+    assert "Healthy: at least 90 % of the modes and a distance of at most 0.1." in found
+    assert "Between: neither." in found
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_best_is_told_by_any_objective() -> None:
+    made = material([trial(0, objective=1.0, **SETTINGS)], spec_of(objective={"metric": "modes"}))
+    assert "Trial 0 is best: modes 1" in page_of(made).text
 
 
 def confirming(number: int, confirms: int, distance: float, **values: Any) -> Any:
@@ -322,7 +382,7 @@ def test_confirmed_medians_stand_beside_the_best() -> None:
     ]
     found = page_of(material([*search, *seeds], spec_of(confirm={"top": 2, "seeds": 3})))
     for told in (
-        "With 3 fresh seeds the median distance is 0.08, the worst 0.09.",
+        "With 3 fresh seeds the median of distance is 0.08, the worst 0.09.",
         "By the median of fresh seeds trial 1 is better: 0.04.",
         "1 0.02 3 0.04 0.05 0.03 100 %",
         "0 0.01 3 0.08 0.09 0.07 0 %",
@@ -343,6 +403,8 @@ def test_audit_and_ledger_are_those_of_the_summary() -> None:
     assert "3 of 6 stops ran on, and 3 of them ended healthy: 100 %" in found.text
     assert "8 min 12 s used, and about 5 min 00 s saved by stopping trials" in found.text
     assert "few modes 3 5 min 00 s 5 min 00 s" in found.text
+    assert "of that is certain. This counts only" in found.text
+    assert "not stopped 3 3 min" in found.text
     on_gpus = page_of(material([trial(0, gpu_hours=1.5, **SETTINGS)]))
     assert "1.50 GPU-hours used, and nothing saved by stopping" in on_gpus.text
 
@@ -351,7 +413,9 @@ def test_audit_and_ledger_are_those_of_the_summary() -> None:
 def test_js_near_log_2_is_set_against_how_the_trials_ended() -> None:
     trials = [trial(0, js=0.69, **SETTINGS), trial(1, "stalled", **SETTINGS), trial(2, **SETTINGS)]
     found = page_of(material(trials))
-    assert "JS came near log 2 in 2 of 3 trials, and 1 of them trained well" in found.text
+    assert "JS came near log 2 in 2 of 3 trials, and 1 of them ended healthy" in found.text
+    between = page_of(material([trial(0, js=0.69, ending="between", **SETTINGS)]))
+    assert "JS came near log 2 in 1 of 1 trial, and none of them ended healthy" in between.text
     none = page_of(material([trial(0, **SETTINGS)]))
     assert "JS came near log 2 in no trial" in none.text
 
@@ -371,10 +435,17 @@ def test_failures_are_set_against_stops_and_losses_that_say_too_little_are_named
     )
     assert (
         "3 trials stopped early; 1 of those healthy, but outranked: no failure; "
-        "1 more had the full budget, but failed by a bad end."
+        "1 trial completed the full budget, but ended badly, which counts as failed."
     ) in found.text
     assert "cannot be told: hinge and wgan had fewer than 5 trials each." in found.text
-    assert "stopped early;" not in page_of(material(early)).text
+    assert "2 trials stopped early;" not in page_of(material(early)).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_trials_that_completed_and_failed_are_told_without_a_count_of_none() -> None:
+    found = page_of(material([trial(n, ending="bad", **SETTINGS) for n in range(4)])).text
+    assert "4 trials completed the full budget, but ended badly, which counts as failed." in found
+    assert "0 trials stopped early" not in found
 
 
 @pytest.mark.usefixtures("undrawn")
