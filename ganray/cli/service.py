@@ -149,7 +149,7 @@ def status(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        print_status(found)
+        print_status(found, address)
 
 
 @command(
