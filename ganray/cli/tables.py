@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pandas.api.types import is_numeric_dtype
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +32,7 @@ from ganray.summary import (
     summarize,
 )
 from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit, meanings, shown_rule
+from ganray.tracking.schema import is_text
 from ganray.trial import Outcome
 
 # what the columns of trials mean, as far as their names do not say it
@@ -168,7 +168,7 @@ def _searched(frame: Frame, *, is_narrow: bool) -> list[str]:
     if not is_narrow:
         return names
     # what is a word, such as the loss, then the numbers with most values, such as learning rates
-    return sorted(names, key=lambda n: (is_numeric_dtype(frame[n]), -frame[n].nunique()))
+    return sorted(names, key=lambda n: (not is_text(n), -frame[n].nunique()))
 
 
 def _table(frame: Frame, columns: Sequence[str], searched: Sequence[str]) -> Table:
