@@ -43,6 +43,7 @@ class Board:
         self.running: dict[int, Running] = {}
         self.confirming: int | None = None  # trials of that phase, once it has begun
         self.best: tuple[TrialRecord, float] | None = None
+        self.stopping = False
         self._ended: dict[int, Ended] = {}
         self._born = now_ms()
         self._clock = clock
@@ -80,9 +81,12 @@ class Board:
         return f"{self.finished}/{self.sweep.trials if self.sweep else '?'}"
 
     def seconds_left(self) -> float | None:
-        """A guess from what came through since the start; None before the first trial ended."""
+        """A guess from what came through since the start; None before the first trial ended.
+
+        None also while the sweep stops: that takes no time that trials would tell.
+        """
         past = sum(trial.past for trial in self._ended.values())
-        if self.sweep is None or self.finished == past:
+        if self.stopping or self.sweep is None or self.finished == past:
             return None
         under_way = sum(self.progress(running) for running in self.running.values())
         later = self.sweep.confirming if self.confirming is None else self.confirming
@@ -156,7 +160,8 @@ class Board:
         """See `Recorder`."""
 
     def hurry(self, seconds: float) -> None:
-        """See `Recorder`."""
+        """See `Recorder`; it may be a signal's handler, so it takes no lock and prints nothing."""
+        self.stopping = True
 
     def close(self) -> None:
         """See `Recorder`."""

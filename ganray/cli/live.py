@@ -17,6 +17,7 @@ from ganray.cli.board import (
     show_modes,
     show_number,
     show_settings,
+    show_share,
     show_time,
 )
 from ganray.tracking.recorder import SweepRecord
@@ -33,6 +34,10 @@ STYLES = {
 }
 STATE_STYLES = {State.HEALTHY: "green", State.SUSPECT: "yellow"}
 HEARTBEAT_SECONDS = 10.0
+LOOK_SECONDS = 0.5  # between two looks whether there is something to say
+WIDE = 100  # columns of a terminal that has room for more than a trial's headline signals
+# of a second one `tuning.interrupts` tells more
+STOPPING = "stopping: trials are being recorded; a second Ctrl-C ends it without waiting"
 NOTHING_TO_CONFIRM = "nothing to confirm: no trial completed"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -52,7 +57,7 @@ class LiveBoard(Board):
         """Print how a dead trial ended, above the table."""
         super().end_trial(ending)
         if ending.outcome is not Outcome.COMPLETED and not self.is_past(ending):
-            self._console.print(_ended(ending), highlight=False, soft_wrap=False)
+            self._console.print(_ended(self, ending), highlight=False, soft_wrap=False)
 
     def start_confirming(self, trials: int) -> None:
         """Say so only if there is nothing to confirm: else the table does."""
@@ -67,9 +72,11 @@ class LiveBoard(Board):
     def _draw(self) -> RenderableType:
         with self.lock:
             if self.sweep is None:
-                return Text(f"starting … {show_time(self.elapsed)}", style="dim")
-            begun = self.running or self.finished
-            table = _running_table(self) if begun else Text("workers are starting …", style="dim")
+                doing = "stopping" if self.stopping else "starting"
+                return Text(f"{doing} … {show_time(self.elapsed)}", style="dim")
+            if not (self.running or self.finished):
+                return Group(_header(self, self.sweep), Text("workers are starting …", style="dim"))
+            table = _running_table(self, is_wide=self._console.width >= WIDE)
             return Group(_header(self, self.sweep), table, _best(self))
 
 
@@ -80,6 +87,7 @@ class LineBoard(Board):
         super().__init__()
         self._console = console
         self._quiet_since = self.elapsed
+        self._told_stopping = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="ganray-heartbeat", daemon=True)
         self._thread.start()
@@ -94,7 +102,7 @@ class LineBoard(Board):
         """Say how it ended."""
         super().end_trial(ending)
         if not self.is_past(ending):
-            self._print(f"{self.count}  {_ended(ending).plain}")
+            self._print(f"{self.count}  {_ended(self, ending).plain}")
 
     def start_confirming(self, trials: int) -> None:
         """Say what follows."""
@@ -112,12 +120,19 @@ class LineBoard(Board):
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._stop.wait(1.0):
+        while not self._stop.wait(LOOK_SECONDS):
+            self._tell_stopping()
             with self.lock:
                 due = self.elapsed - self._quiet_since >= HEARTBEAT_SECONDS
                 text = self._status() if due else ""
             if due:
                 self._print(text)
+
+    def _tell_stopping(self) -> None:
+        """Say once that it stops: a signal's handler itself must not print."""
+        if self.stopping and not self._told_stopping:
+            self._told_stopping = True
+            self._print(STOPPING)
 
     def _status(self) -> str:
         if self.sweep is None:
@@ -144,13 +159,13 @@ def open_board(console: Console) -> Board:
     return LiveBoard(console) if console.is_terminal else LineBoard(console)
 
 
-def _ended(ending: Ending) -> Text:
+def _ended(board: Board, ending: Ending) -> Text:
     line = Text(f"trial {ending.number} ")
     line.append(ending.outcome.value, style=STYLES[ending.outcome])
-    completed = ending.outcome is Outcome.COMPLETED
+    if ending.outcome is Outcome.COMPLETED and board.sweep is not None:
+        return line.append(f", {board.sweep.objective} {show_number(ending.objective)}")
     reason = " ".join(COLOURS.sub("", ending.reason).split())  # an error may be coloured
-    line.append(f", {show_number(ending.objective)}" if completed else f": {reason}")
-    return line
+    return line.append(f": {reason}")
 
 
 def _counts(board: Board) -> str:
@@ -168,27 +183,40 @@ def _header(board: Board, sweep: SweepRecord) -> Text:
     for outcome in Outcome:
         if board.outcomes[outcome]:
             line.append(f"{board.outcomes[outcome]} {outcome.value}  ", style=STYLES[outcome])
+    if board.stopping:
+        line.append(f"\n{STOPPING}", style="bold")
     return line
 
 
-def _running_table(board: Board) -> Table:
+def _running_table(board: Board, *, is_wide: bool) -> Table:
+    running = [board.running[number] for number in sorted(board.running)]
+    columns = ["trial", "budget", "state", "modes", "JS/log 2", "distance"]
+    if is_wide and any(each.signals and each.signals.high_quality is not None for each in running):
+        columns.insert(columns.index("modes") + 1, "good")
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
-    for name in ("trial", "budget", "state", "modes", "JS/log 2", "distance"):
+    for name in columns:
         justify: Literal["left", "right"] = "left" if name == "state" else "right"
         table.add_column(name, justify=justify, no_wrap=True, min_width=len(name))
     table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
-    for number, running in sorted(board.running.items()):
-        signals = running.signals
-        table.add_row(
-            str(number),
-            f"{board.progress(running):.0%}",
-            Text(running.state.value.replace("_", " "), style=STATE_STYLES.get(running.state, "")),
-            show_modes(signals.modes) if signals else "–",
-            show_js(signals.js if signals else None),
-            show_number(signals.distance if signals else None, 2),
-            show_settings(running.trial.searched),
-        )
+    for each in running:
+        cells = _cells(board, each)
+        shown = show_settings(each.trial.searched)
+        table.add_row(*(cells[name] for name in columns), shown)
     return table
+
+
+def _cells(board: Board, running: Running) -> dict[str, str | Text]:
+    """What may be told of a trial under way, by the columns' names."""
+    state, signals = running.state, running.signals
+    return {
+        "trial": str(running.trial.number),
+        "budget": f"{board.progress(running):.0%}",
+        "state": Text(state.value.replace("_", " "), style=STATE_STYLES.get(state, "")),
+        "modes": show_modes(signals.modes) if signals else "–",
+        "good": show_share(signals.high_quality if signals else None),
+        "JS/log 2": show_js(signals.js if signals else None),
+        "distance": show_number(signals.distance if signals else None, 2),
+    }
 
 
 def _best(board: Board) -> Text:

@@ -22,6 +22,7 @@ from ganray.tuning.finished import Finished, find_finished
 from ganray.tuning.places import Place
 from ganray.tuning.recorded import recorded_spec
 from ganray.tuning.result import SweepResult
+from ganray.tuning.roster import OUT_OF_TIME
 from ganray.tuning.stopping import stop_sweep
 
 UNPRUNED = (
@@ -69,7 +70,7 @@ def _tell_finished(name: str, storage: Mapping[str, str], finished: Finished) ->
     tell(f"Give it more with a larger number of trials:\n  {more}")
 
 
-def _tell_next(spec: SweepSpec, uri: str, *, is_whole: bool) -> None:
+def _tell_next(spec: SweepSpec, uri: str, result: SweepResult, *, is_whole: bool) -> None:
     """What to do with a sweep that has ended: commands to be copied, each on a line of its own."""
     if not is_whole:
         tell(f"\nMLflow lacks a part of it, which the study has:\n  {_sync(spec)}")
@@ -77,6 +78,8 @@ def _tell_next(spec: SweepSpec, uri: str, *, is_whole: bool) -> None:
     name = spec.name
     store = [] if uri == tracking_uri() else ["--tracking-uri", redact(uri)]
     tell("\nEvery trial is recorded in MLflow. What next:")
+    if _ended_early(result):
+        tell(f"  # to go on from here\n  {_resume(spec, result)}")
     for purpose, words in (
         ("its web pages", ["ui"]),
         ("one page that tells the sweep", ["report", name]),
@@ -100,14 +103,34 @@ def _drive(spec: SweepSpec, start: Callable[[list[Recorder]], SweepResult]) -> i
         if _were_all_stopped(result):
             console.print(UNPRUNED, highlight=False, soft_wrap=True)
         record_report(spec.name, uri, console)
-        _tell_next(spec, uri, is_whole=recorder.complete)
-    return 1 if result.cancelled or result.reason is not None else 0
+        _tell_next(spec, uri, result, is_whole=recorder.complete)
+    return int(_ended_early(result))
+
+
+def _ended_early(result: SweepResult) -> bool:
+    return result.cancelled or result.reason is not None
+
+
+def _resume(spec: SweepSpec, result: SweepResult) -> str:
+    """The command that goes on, with twice as much of what was used up."""
+    more: list[str] = []
+    if result.reason == OUT_OF_TIME and spec.budget.hours is not None:
+        more = ["--hours", f"{2 * spec.budget.hours:g}"]
+    elif result.reason is not None:
+        crashed = sum(outcome is Outcome.CRASHED for outcome in result.outcomes.values())
+        more = ["--failures", str(2 * crashed)]
+    return command("resume", spec.name, *_storage(spec), *more)
 
 
 def _sync(spec: SweepSpec) -> str:
     """The command that brings to MLflow what it lacks."""
+    return command("sync", spec.name, *_storage(spec))
+
+
+def _storage(spec: SweepSpec) -> list[str]:
+    """The option that says where the sweep is, if it is not in the usual place."""
     place = spec.storage.study or spec.storage.results
-    return command("sync", spec.name, *(["--storage", place] if place else []))
+    return ["--storage", redact(place)] if place else []
 
 
 def _has_shown(spec: SweepSpec, uri: str, console: Console) -> bool:

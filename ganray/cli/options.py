@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganray.client.names import check_name
-from ganray.spec.names import JOURNALS
+from ganray.spec.names import ADJUSTABLE, JOURNALS
 
 DATABASES = ("postgresql", "mysql", "sqlite")
 
@@ -35,6 +35,15 @@ Settings = Annotated[
         metavar="KEY=VALUE",
         help="Change the file: budget.updates=1000, or loss=hinge to fix a trial parameter. "
         "May be given many times.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change what the sweep may use, such as resources.max_gpus=2; adjustable are "
+        f"{', '.join(path.removesuffix('.') for path in ADJUSTABLE)}. May be given many times.",
     ),
 ]
 TrackingUri = Annotated[

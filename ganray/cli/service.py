@@ -9,6 +9,7 @@ import typer
 from ganray.cli.guide import CLUSTER, RESULTS, SWEEPS, command
 from ganray.cli.options import (
     Address,
+    Changes,
     Code,
     Insecure,
     NewName,
@@ -148,7 +149,7 @@ def status(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        print_status(found)
+        print_status(found, address)
 
 
 @command(
@@ -210,7 +211,7 @@ def resume(
     trials: Annotated[int | None, typer.Option(help="How many trials in all.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours in all.")] = None,
     failures: Annotated[int | None, typer.Option(help="Crashed trials that it takes.")] = None,
-    settings: Settings = None,
+    settings: Changes = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     code: Code = None,

@@ -8,12 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ganray.cli.board import show_js, show_modes, show_number, show_settings, show_time
+from ganray.cli.calling import command
 from ganray.cli.live import STATE_STYLES, STYLES
 from ganray.cli.reaching import reach
 from ganray.cli.screen import open_console, tell
 from ganray.client.address import given_address
 from ganray.client.recorded import recorded_status, recorded_sweeps
 from ganray.client.status import SweepStatus
+from ganray.client.sweeps import SweepClient
 from ganray.errors import ClusterError, TokenError, UnknownSweepError
 from ganray.trial import Outcome
 
@@ -60,8 +62,13 @@ def find_sweeps(address: str | None, tracking_uri: str | None) -> list[SweepStat
     return recorded_sweeps(tracking_uri)
 
 
-def print_status(status: SweepStatus) -> None:
-    """One sweep as a person wants to see it."""
+def print_status(status: SweepStatus, address: str | None = None) -> None:
+    """One sweep as a person wants to see it.
+
+    Args:
+        status: of the sweep.
+        address: of the cluster that was named, if one was.
+    """
     console = open_console()
     console.print(_headline(status))
     if status.message:
@@ -70,6 +77,17 @@ def print_status(status: SweepStatus) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     if status.running and not status.has_ended:
         console.print(_running(status))
+    if status.state in ("stopped", "failed") and status.trials is not None:  # there is a study
+        words = command("resume", status.name, *_at(status, address))
+        console.print(f"to go on: {words}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _at(status: SweepStatus, address: str | None) -> list[str]:
+    """The option that names the sweep's cluster, if it has one and the environment does not."""
+    is_known = address is None and given_address(None) is not None
+    if status.submission_id is None or is_known:
+        return []
+    return ["--address", str(SweepClient(address).address)]
 
 
 def print_sweeps(found: Sequence[SweepStatus]) -> None:

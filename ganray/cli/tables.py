@@ -2,13 +2,21 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
 from rich.text import Text
 
-from ganray.cli.board import show_js, show_modes, show_number, show_settings, show_time
+from ganray.cli.board import (
+    show_js,
+    show_modes,
+    show_number,
+    show_settings,
+    show_share,
+    show_time,
+)
 from ganray.cli.live import STYLES
 from ganray.cli.screen import open_console, working
 from ganray.errors import OutputError
@@ -24,13 +32,18 @@ from ganray.summary import (
     summarize,
 )
 from ganray.tracking.ledger import AMOUNTS, PRUNED, Audit, meanings, shown_rule
+from ganray.tracking.schema import is_text
 from ganray.trial import Outcome
 
-_LEGEND = (
-    "at: share of its budget that a trial used. modes: how many its good samples cover evenly, "
-    "– if too few are good. JS/log 2: how surely D tells generated from real, 100% = always. "
-    "settings: all of them with --format csv."
-)
+# what the columns of trials mean, as far as their names do not say it
+_MEANINGS = {
+    "at": "share of its budget that a trial used",
+    "modes": "how many its good samples cover evenly, – if too few are good",
+    "good": "share of its samples that are near a mode",
+    "JS/log 2": "how surely D tells generated from real, 100% = always",
+    "settings": "all of them with --format csv",
+}
+_NARROW = 100  # a terminal with fewer columns has no room for all settings
 _SAVED = (
     "Saved, estimated: what stopped trials had left of their budgets.",
     "Saved, at least: what health rules saved of that, less stops that may be wrong and the time "
@@ -47,8 +60,10 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
     console = open_console()
     console.print(_headline(name, search))
     if not search.empty:
-        console.print(_table(search))
-        console.print(_LEGEND, style="dim", highlight=False)
+        is_narrow = console.width < _NARROW
+        columns = _columns(search, is_narrow=is_narrow)
+        console.print(_table(search, columns, _searched(search, is_narrow=is_narrow)))
+        console.print(_legend(columns), style="dim", highlight=False)
     for line in _crashes(search):
         console.print(line, soft_wrap=True, highlight=False)
     best = best_trial(frame)
@@ -56,7 +71,8 @@ def print_summary(name: str, tracking_uri: str | None) -> None:
         console.print(_best_line(best, frame), soft_wrap=True, highlight=False)
     if not confirming.empty:
         console.print(Text("\n") + _headline("Confirmed with fresh seeds", confirming))
-        console.print(_confirmation_table(confirmed))
+        searched = _searched(confirmed, is_narrow=console.width < _NARROW)
+        console.print(_confirmation_table(confirmed, searched))
     if (search["outcome"].isin(PRUNED) | search["audited"]).any():
         console.print()
         entries = ledger(frame)
@@ -125,29 +141,65 @@ def _crashes(frame: Frame) -> list[Text]:
     return lines
 
 
-def _table(frame: Frame) -> Table:
+def _columns(frame: Frame, *, is_narrow: bool) -> list[str]:
+    """Those that say something, none twice; without JS where room is scarce."""
+    columns = ["trial", "outcome", "at", frame.attrs["objective"], "modes"]
+    if _tells_good(frame):
+        columns.append("good")
+    if not is_narrow:
+        columns.append("JS/log 2")
+    return [*dict.fromkeys(columns), "settings"]
+
+
+def _tells_good(frame: Frame) -> bool:
+    """Whether the data have modes, so that samples are good or not, and nothing else tells it."""
+    has_modes = bool(frame["high_quality"].notna().any())
+    return has_modes and frame.attrs["objective"] != "high_quality"
+
+
+def _legend(columns: Sequence[str]) -> str:
+    """What the columns mean, as far as their names do not say it."""
+    return " ".join(f"{name}: {_MEANINGS[name]}." for name in columns if name in _MEANINGS)
+
+
+def _searched(frame: Frame, *, is_narrow: bool) -> list[str]:
+    """Parameters in the sweep's order; where they are cut, what tells trials apart comes first."""
+    names = searched_columns(frame)
+    if not is_narrow:
+        return names
+    # what is a word, such as the loss, then the numbers with most values, such as learning rates
+    return sorted(names, key=lambda n: (not is_text(n), -frame[n].nunique()))
+
+
+def _table(frame: Frame, columns: Sequence[str], searched: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    columns = ("trial", "outcome", "at", frame.attrs["objective"], "modes", "JS/log 2")
     for column in columns:
-        justify: Literal["left", "right"] = "left" if column == "outcome" else "right"
-        table.add_column(column, header_style="dim", justify=justify, no_wrap=True)
-    table.add_column("settings", header_style="dim")
+        justify: Literal["left", "right"] = "left" if column in ("outcome", "settings") else "right"
+        is_whole = column != "settings"  # which are cut first
+        table.add_column(column, header_style="dim", justify=justify, no_wrap=is_whole)
     ascending = frame.attrs["direction"] == "min"
     for row in rows(frame.sort_values("objective", ascending=ascending)):
-        outcome, stopped = row["outcome"], row["stopped_at"]
-        table.add_row(
-            str(row["trial"]),
-            Text(outcome or "running", style=STYLES[Outcome(outcome)] if outcome else ""),
-            "" if stopped is None else f"{stopped:.0%}",
-            show_number(row["objective"]),
-            show_modes(row["modes"]),
-            show_js(row["js"]),
-            _settings(row, frame),
-        )
+        cells = _cells(row, frame.attrs["objective"], searched)
+        table.add_row(*(cells[column] for column in columns))
     return table
 
 
-def _confirmation_table(frame: Frame) -> Table:
+def _cells(row: dict[str, Any], objective: str, searched: Sequence[str]) -> dict[str, str | Text]:
+    """What may be told of a trial, by the columns' names."""
+    outcome, stopped = row["outcome"], row["stopped_at"]
+    return {
+        "trial": str(row["trial"]),
+        "outcome": Text(outcome or "running", style=STYLES[Outcome(outcome)] if outcome else ""),
+        "at": "" if stopped is None else f"{stopped:.0%}",
+        "modes": show_modes(row["modes"]),
+        "good": show_share(row["high_quality"]),
+        "JS/log 2": show_js(row["js"]),
+        "settings": _settings(row, searched),
+        objective: show_number(row["objective"]),  # last: it may be one of those above
+    }
+
+
+def _confirmation_table(frame: Frame, searched: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     objective = frame.attrs["objective"]
     for column in ("trial", "seeds", f"median {objective}", "worst", "best", "ended badly"):
@@ -159,14 +211,14 @@ def _confirmation_table(frame: Frame) -> Table:
             str(row["seeds"]),
             *(show_number(row[name]) for name in ("median", "worst", "best")),
             f"{row['bad']:.0%}",
-            _settings(row, frame),
+            _settings(row, searched),
         )
     return table
 
 
-def _settings(row: dict[str, Any], frame: Frame) -> Text:
+def _settings(row: dict[str, Any], searched: Sequence[str]) -> Text:
     """A trial is one line: what does not fit into it is cut."""
-    values = {name: row[name] for name in searched_columns(frame)}
+    values = {name: row[name] for name in searched}
     return Text(show_settings(values), no_wrap=True, overflow="ellipsis")
 
 
@@ -204,8 +256,13 @@ def _audit_line(found: Audit) -> str:
 
 
 def _best_line(best: dict[str, Any], frame: Frame) -> str:
-    modes, covered = show_modes(best["modes"], 3), show_number(best["modes_covered"])
-    return (
-        f"\nBest: trial {best['trial']}, {frame.attrs['objective']} "
-        f"{show_number(best['objective'])}, {modes} effective modes, {covered} covered"
-    )
+    """The best trial in a line; of its modes what is known, each once."""
+    objective, known = frame.attrs["objective"], []
+    if objective != "modes":
+        known.append(f"{show_modes(best['modes'], 3)} effective modes")
+    if objective != "modes_covered":
+        known.append(f"{show_number(best['modes_covered'])} covered")
+    if _tells_good(frame):
+        known.append(f"{show_share(best['high_quality'])} good samples")
+    value = show_number(best["objective"])
+    return f"\nBest: trial {best['trial']}, {objective} {value}, {', '.join(known)}"

@@ -10,6 +10,17 @@ from typing import Literal
 # the name of a sweep, and so of its folders, its study, its runs; a part of their filters
 SWEEP_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 JOURNALS = (".journal", ".log")  # how the path of a study's own file ends; others are folders
+# what may be different when a recorded sweep goes on, by dotted path or the beginning of one
+ADJUSTABLE = (
+    "description",
+    "search.trials",
+    "search.concurrency",
+    "budget.hours",
+    "budget.failures",
+    "budget.silence_minutes",
+    "resources.",
+    "tracking.",
+)
 # in MLflow's registry; a part of a filter, which has no escapes
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,99}$"
 ModelName = Literal["gan", "vae", "autoencoder"]

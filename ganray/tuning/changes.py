@@ -7,18 +7,8 @@ from typing import Any
 from ganray.errors import SpecError
 from ganray.spec.load import parse_sweep
 from ganray.spec.models import SweepSpec
-
-# by dotted path, or the beginning of one
-ADJUSTABLE = (
-    "description",
-    "search.trials",
-    "search.concurrency",
-    "budget.hours",
-    "budget.failures",
-    "budget.silence_minutes",
-    "resources.",
-    "tracking.",
-)
+from ganray.spec.names import ADJUSTABLE
+from ganray.spec.overrides import apply_overrides
 
 
 def changed(spec: SweepSpec, settings: Sequence[str], *, asked: int, confirming: bool) -> SweepSpec:
@@ -33,22 +23,27 @@ def changed(spec: SweepSpec, settings: Sequence[str], *, asked: int, confirming:
     Raises:
         SpecError: a setting is wrong, or would make it another sweep.
     """
-    before = json.loads(spec.to_json())
-    raw = json.loads(spec.to_json())
-    found = parse_sweep(raw, settings)
-    problems = [
-        f"{path}: a sweep that goes on keeps it; adjustable are {', '.join(_adjustable())}"
-        for path in _different(before, raw)
-        if not path.startswith(ADJUSTABLE)
-    ]
+    found = parse_sweep(json.loads(spec.to_json()), settings)
+    kept = [setting for setting in settings if not _is_adjustable(spec, setting)]
+    problems = [_kept(kept)] if kept else []
     problems += _problems_of_size(spec, found, asked, confirming)
     if problems:
         raise SpecError(problems)
     return found
 
 
-def _adjustable() -> list[str]:
-    return [f"{path}*" if path.endswith(".") else path for path in ADJUSTABLE]
+def _is_adjustable(spec: SweepSpec, setting: str) -> bool:
+    """Whether a setting by itself leaves the sweep what it is."""
+    before, after = json.loads(spec.to_json()), json.loads(spec.to_json())
+    apply_overrides(after, [setting])
+    return all(path.startswith(ADJUSTABLE) for path in _different(before, after))
+
+
+def _kept(settings: Sequence[str]) -> str:
+    """One line for all settings that are refused, whatever each would change."""
+    names = ", ".join(dict.fromkeys(setting.partition("=")[0].strip() for setting in settings))
+    adjustable = ", ".join(f"{path}*" if path.endswith(".") else path for path in ADJUSTABLE)
+    return f"{names}: cannot change when a sweep goes on; adjustable are {adjustable}"
 
 
 def _problems_of_size(

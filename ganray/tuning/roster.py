@@ -9,6 +9,8 @@ from ganray.trial import Cause, Ending, Outcome
 from ganray.tuning.study import Assignment, SweepStudy
 from ganray.tuning.telling import trial_record
 
+OUT_OF_TIME = "the sweep's hours are over"
+
 
 class SweepLimits:
     """When a sweep ends early: its hours are over, or too many trials crashed.
@@ -33,7 +35,7 @@ class SweepLimits:
     def reason(self) -> str | None:
         """Why no further trial is to be started, or None."""
         if self.out_of_time:
-            return "the sweep's hours are over"
+            return OUT_OF_TIME
         if self.crashed > self._failures:
             return f"{self.crashed} trials crashed, more than budget.failures {self._failures}"
         return None

@@ -24,6 +24,7 @@ from ganray.errors import NameTakenError
 from ganray.gan.losses import LOSS_NAMES
 from ganray.spec.load import load_sweep
 from ganray.spec.models import SweepSpec
+from ganray.spec.names import ADJUSTABLE
 from ganray.summary import summarize
 from ganray.tracking.recorder import MemoryRecorder, Recorder
 from ganray.trial import Outcome
@@ -119,12 +120,20 @@ def test_every_command_tells_its_options(command: str, ganray: Program) -> None:
         ("run", "~/ray_results"),
         ("replay", "all built-in ones"),
         ("sample", "all in turn"),
+        ("resume", "resources.max_gpus=2"),
     ],
 )
 def test_help_tells_what_an_option_is_where_it_is_not_given(
     command: str, default: str, ganray: Program
 ) -> None:
     assert default in ganray(command, "--help").out
+
+
+def test_help_of_resume_names_what_may_change_and_nothing_that_it_refuses(ganray: Program) -> None:
+    told = " ".join(ganray("resume", "--help").out.replace("│", " ").split())
+    assert all(path.removesuffix(".") in told for path in ADJUSTABLE)
+    assert "budget.updates" not in told
+    assert "loss=hinge" not in told
 
 
 def test_program_without_a_command_shows_its_help(ganray: Program) -> None:

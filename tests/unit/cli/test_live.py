@@ -115,6 +115,37 @@ def test_wide_terminal_shows_all_settings() -> None:
     assert sum(settings in line for line in last_frame(out)) == 3
 
 
+@pytest.mark.parametrize(("width", "is_shown"), [(80, False), (100, True)])
+def test_wide_terminal_shows_the_share_of_good_samples_where_data_have_modes(
+    width: int, is_shown: bool
+) -> None:
+    with on_terminal(width) as (board, out):
+        half_way(board)
+        assert " good " not in "\n".join(last_frame(out))
+        signals = signals_at(60, modes=6.5, high_quality=0.1, js=LOG_2 / 4, distance=0.125)
+        board.report(7, signals, Verdict(State.HEALTHY), STARTED)
+    frame = last_frame(out)
+    head = next(index for index, line in enumerate(frame) if line.startswith("trial"))
+    assert ("good" in frame[head].split(), "10%" in frame[head + 1].split()) == (is_shown, is_shown)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_terminal_says_that_it_stops_and_guesses_no_time_left(width: int) -> None:
+    with on_terminal(width) as (board, out):
+        half_way(board)
+        board.hurry(20.0)
+    frame = last_frame(out)
+    assert re.fullmatch(r"ring  7/10 trials  0:0\d", frame[0])
+    told = next(index for index, line in enumerate(frame) if line.startswith("stopping: "))
+    assert " ".join(frame[told : told + 1 + (width < 80)]) == live.STOPPING
+
+
+def test_terminal_says_that_it_stops_before_the_sweep_has_begun() -> None:
+    with on_terminal(80) as (board, out):
+        board.hurry(20.0)
+    assert "stopping … 0:0" in out.getvalue()
+
+
 def test_terminal_keeps_a_line_for_each_trial_that_was_lost() -> None:
     with on_terminal(80) as (board, out):
         half_way(board)
@@ -196,7 +227,7 @@ def test_pipe_gets_a_line_for_what_starts_ends_and_is_done() -> None:
         board.end_sweep({}, cancelled=False)
     lines = [re.sub(r"^\[0:0\d\] ", "", line) for line in out.getvalue().splitlines()]
     assert lines[0] == "ring: 10 trials of 100 updates"
-    assert lines[1] == "1/10  trial 0 completed, 0.25"
+    assert lines[1] == "1/10  trial 0 completed, distance 0.25"
     assert lines[2] == "2/10  trial 1 collapsed: because collapsed"
     assert lines[8] == (
         "done: 1 completed, 1 collapsed, 1 stalled, 1 diverged, 1 outranked, 1 crashed, 1 cancelled"
@@ -214,7 +245,7 @@ def test_pipe_is_told_of_the_confirmation() -> None:
     assert lines == [
         "ring: 10 trials of 100 updates, then up to 15 that confirm the best",
         "confirming the best with fresh seeds: 15 trials",
-        "confirming 1/15  trial 10 completed, 0.25",
+        "confirming 1/15  trial 10 completed, distance 0.25",
         "nothing to confirm: no trial completed",
     ]
 
@@ -258,3 +289,26 @@ def test_pipe_gets_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.fullmatch(
         r"\[0:0\d\] 7/10  trial 7 40% modes 6.5 JS 25%, trial 8 0%(  0:0\d left)?", beat
     )
+
+
+def test_pipe_is_told_once_that_the_sweep_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    with in_pipe() as (board, out):
+        half_way(board)
+        for _ in range(2):  # by the signal, and by the sweep's end
+            board.hurry(20.0)
+        deadline = time.monotonic() + 5.0
+        while "trial 8 0%" not in out.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    stopped = out.getvalue().partition(live.STOPPING)[2]
+    assert "trial 8 0%" in stopped
+    assert live.STOPPING not in stopped
+    assert " left" not in stopped
+
+
+def test_whoever_draws_may_hold_the_lock_when_a_signal_comes() -> None:
+    board = Board()
+    with board.lock:
+        board.hurry(20.0)
+    assert board.stopping

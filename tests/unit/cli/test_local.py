@@ -14,12 +14,14 @@ from ganray.tracking.reader import fetch_sweep
 from ganray.trial import Outcome
 from ganray.tuning.places import Place
 from ganray.tuning.result import SweepResult
+from ganray.tuning.roster import OUT_OF_TIME
 from tests.conftest import Answer, small_spec
 from tests.driving import DIES, drive
 
 Program = Callable[..., Answer]
 
 CONFIRM = {"top": 1, "seeds": 1}
+ENDED = SweepResult("ended", {0: Outcome.COMPLETED}, cancelled=False)
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ def test_commands_to_go_on_with_are_lines_of_their_own(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ganray"])
     monkeypatch.setenv("COLUMNS", "30")
-    local._tell_next(spec, recorded, is_whole=True)
+    local._tell_next(spec, recorded, ENDED, is_whole=True)
     lines = [line for line in capsys.readouterr().err.splitlines() if "ganray" in line]
     assert lines == [
         f"  ganray {words} --tracking-uri {recorded}"
@@ -147,10 +149,37 @@ def test_commands_to_go_on_with_are_lines_of_their_own(
     ]
 
 
+@pytest.mark.parametrize(
+    ("budget", "result", "more"),
+    [
+        ({}, {"cancelled": True}, ""),
+        ({"hours": 1.5}, {"cancelled": True, "reason": OUT_OF_TIME}, " --hours 3"),
+        ({"failures": 1}, {"reason": "2 trials crashed, …"}, " --failures 4"),
+    ],
+    ids=["Ctrl-C", "hours", "failures"],
+)
+def test_sweep_that_ended_early_is_first_told_how_to_go_on(
+    budget: dict[str, Any],
+    result: dict[str, Any],
+    more: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ganray"])
+    spec = small_spec(tmp_path, budget={"updates": 40, "reports": 2, **budget})
+    crashed = dict.fromkeys(range(2), Outcome.CRASHED)
+    ended = SweepResult(**{"name": "small", "outcomes": crashed, "cancelled": False, **result})
+    local._tell_next(spec, "sqlite:///mlflow.db", ended, is_whole=True)
+    commands = [line for line in capsys.readouterr().err.splitlines() if "ganray" in line]
+    assert commands[0] == f"  ganray resume small --storage {spec.storage.results}{more}"
+    assert commands[1].startswith("  ganray ui")
+
+
 def test_what_the_store_lacks_is_told_with_how_to_bring_it(
     spec: SweepSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local._tell_next(spec, "sqlite:///mlflow.db", is_whole=False)
+    local._tell_next(spec, "sqlite:///mlflow.db", ENDED, is_whole=False)
     told = capsys.readouterr().err
     assert "MLflow lacks a part of it" in told
     assert told.endswith(f"sync ended --storage {spec.storage.results}\n")

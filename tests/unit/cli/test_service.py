@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -259,6 +260,31 @@ def test_failed_sweep_tells_why(cluster: FakeCluster, ganray: Program) -> None:
     answer = ganray("status", "small")
     assert answer.code == 0
     assert answer.out.splitlines()[1] == "versions do not agree: ray 1"
+
+
+@pytest.mark.parametrize("ended", ["STOPPED", "FAILED"])
+def test_sweep_that_was_stopped_or_failed_tells_how_to_go_on(
+    ended: str, cluster: FakeCluster, ganray: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ganray"])
+    ganray("submit", "s.yaml")
+    cluster.end(ended)
+    assert "resume" not in ganray("status", "small").out  # its driver had not begun it
+    tell(cluster)
+    assert ganray("status", "small").out.splitlines()[-1] == "to go on: ganray resume small"
+    option = ["--address", cluster.address]
+    told = ganray("status", "small", *option).out.splitlines()[-1]
+    assert told == f"to go on: ganray resume small --address {cluster.address}"
+
+
+def test_sweep_that_runs_or_is_finished_is_not_to_be_resumed(
+    cluster: FakeCluster, ganray: Program
+) -> None:
+    ganray("submit", "s.yaml")
+    tell(cluster)
+    assert "resume" not in ganray("status", "small").out
+    cluster.end("SUCCEEDED")
+    assert "resume" not in ganray("status", "small").out
 
 
 def test_logs_go_to_stdout(cluster: FakeCluster, ganray: Program) -> None:

@@ -32,9 +32,9 @@ def test_more_to_use_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "asked", "confirming", "told"),
     [
-        (["budget.updates=200"], 4, False, "budget.updates: a sweep that goes on keeps it"),
-        (["loss=hinge"], 4, False, "search.space.loss: a sweep that goes on keeps it"),
-        (["search.seed=1", "data.modes=9"], 4, False, "data.modes: .*\n.*search.seed: "),
+        (["budget.updates=200"], 4, False, "budget.updates: cannot change when a sweep goes on"),
+        (["loss=hinge"], 4, False, "loss: cannot change when a sweep goes on"),
+        (["search.seed=1", "data.modes=9"], 4, False, "search.seed, data.modes: cannot change"),
         (["storage.results=/elsewhere"], 4, False, "storage.results: "),
         (["search.trials=3"], 4, False, "search.trials: must be at least 4"),
         (["search.trials=9"], 4, True, "search.trials: the sweep has begun to confirm"),
@@ -46,3 +46,17 @@ def test_what_would_make_it_another_sweep_is_refused(
 ) -> None:
     with pytest.raises(SpecError, match=told):
         changed(small_spec(tmp_path), settings, asked=asked, confirming=confirming)
+
+
+def test_settings_that_are_refused_are_one_line_of_what_was_set(tmp_path: Path) -> None:
+    space = {
+        "loss": ["hinge", "wgan"],
+        "weight_clip": {"low": 0.01, "high": 1.0, "when": {"loss": ["wgan"]}},
+    }
+    spec = small_spec(tmp_path, search={"space": space})
+    settings = ["loss=hinge", "budget.updates=200", "search.trials=9"]
+    with pytest.raises(SpecError) as refused:
+        changed(spec, settings, asked=4, confirming=False)
+    (told,) = refused.value.problems
+    assert told.startswith("loss, budget.updates: cannot change when a sweep goes on; adjustable")
+    assert told.endswith("budget.silence_minutes, resources.*, tracking.*")
