@@ -43,3 +43,12 @@ def test_bars_of_a_sweep_are_as_long_as_it_took() -> None:
     (axes,) = draw(SWEEP).axes
     ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
     assert max(ends) == pytest.approx(len(PARTS))
+
+
+def test_ways_on_a_gpu_are_lines_over_the_trials_under_way() -> None:
+    ways = {"slots, graphs, K = 4: images/s": 4.0, "slots, graphs, K = 16: images/s": 9.0}
+    others = rows("gpu, DCGAN-28", {"fused, K = 1: refused": 1.0}, "failed")
+    (axes,) = draw([*rows("gpu, DCGAN-28", ways, "images/s"), *others]).axes
+    assert axes.get_title() == "gpu, DCGAN-28: images/s"
+    assert axes.get_legend_handles_labels()[1] == ["slots, graphs"]
+    assert axes.lines[0].get_xydata().tolist() == [[4.0, 4.0], [16.0, 9.0]]
