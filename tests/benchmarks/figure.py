@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.benchmarks.gpu_host import WORKLOADS
+from tests.benchmarks.gpu_host import WAYS, WORKLOADS
 from tests.benchmarks.results import PART, Row, Rows
 from tests.benchmarks.step import AIM
 from tests.benchmarks.sweep import PARTS, SWEEPS
@@ -76,20 +76,29 @@ def _draw_search(axes: Axes, rows: Rows) -> None:
 
 
 def _draw_gpu(axes: Axes, rows: Rows) -> None:
-    """A line a way, of what it gets done as trials under way get more, with its spread."""
-    found: dict[str, list[tuple[int, Row]]] = {}
+    """A line a way, of what it gets done as trials under way get more; of those in turns, a level.
+
+    Ways have the same colours in all axes, whichever of them there are.
+    """
+    found: dict[str, dict[int, Row]] = {way: {} for way in WAYS}
     for row in rows:
         way, _, rest = row.case.partition(", K = ")
         if row.unit == "images/s":
-            found.setdefault(way, []).append((int(rest.partition(":")[0]), row))
-    for way, points in found.items():
-        sizes, those = zip(*sorted(points), strict=True)
-        axes.errorbar(sizes, [row.value for row in those], yerr=_spread(those), fmt="o-", label=way)
+            found[way][int(rest.partition(":")[0])] = row
+    for colour, (way, its) in enumerate(found.items()):
+        look = {"color": f"C{colour}", "label": way}
+        sizes, those = sorted(its), [its[size] for size in sorted(its)]
+        if those and WAYS[way].shares:
+            values = [row.value for row in those]
+            axes.errorbar(sizes, values, yerr=_spread(those), fmt="o-", ms=4, **look)
+        elif those:
+            axes.axhline(those[0].value, ls="--", lw=1, **look)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set(title=f"{rows[0].benchmark}: images/s", xlabel="trials under way")
-    if found:
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.legend(frameon=False, fontsize=8)
+    if axes.has_data():
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _dots(axes: Axes, rows: Rows, without: str) -> None:

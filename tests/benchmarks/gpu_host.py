@@ -111,6 +111,11 @@ class Way:
     graphs: bool = False
     records_at_once: bool = False
 
+    @property
+    def shares(self) -> bool:
+        """Whether several trials may be under way."""
+        return self.processes or self.slots
+
 
 IN_TURNS = "in turns"
 WAYS: Mapping[str, Way] = {

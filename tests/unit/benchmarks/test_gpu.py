@@ -201,6 +201,28 @@ def test_a_process_that_failed_goes_on_and_one_that_hangs_does_not(crew: Crew) -
     assert not crew.is_usable
 
 
+def test_a_process_that_died_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    class Dying:
+        device, startup, is_usable = "CPU", 1.0, True
+
+        def __init__(self, size: int, device: str) -> None:
+            started.append(size)
+
+        def ask(self, *asked: object, within: float) -> list[object]:
+            self.is_usable = False
+            raise CellError("a process died")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(gpu, "Crew", Dying)
+    measuring = gpu.Measuring(TINY, "cpu")
+    measuring.run()
+    assert started == [cell.processes for cell in cells(TINY)]
+    assert set(measuring.found.values()) == {"a process died"}
+
+
 def test_a_cell_without_numbers_is_a_failure_with_its_reason() -> None:
     cell, base = Cell("2-D MLP", "slots", 64), Cell("2-D MLP", IN_TURNS, 1)
     found = {cell: "out of memory", base: Measured(0.1, 300.0, [2e3, 4e3, 3e3], [1e5] * 3)}
