@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from ganray.summary import compare, confirmation, history, summarize
     from ganray.tuning.driver import run_sweep
 
-__version__ = version("ganray")
 __all__ = [
     "SweepClient",
     "compare",
@@ -34,6 +33,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # which a checkout that nobody installed has not
+        return version("ganray")
     if name not in _HOME:
         raise AttributeError(f"module 'ganray' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

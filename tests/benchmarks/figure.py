@@ -1,11 +1,12 @@
 """One figure of what benchmarks found: an axes for each kind that there is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.benchmarks.results import PART, Rows
+from tests.benchmarks.gpu_host import WAYS, WORKLOADS
+from tests.benchmarks.results import PART, Row, Rows
 from tests.benchmarks.step import AIM
 from tests.benchmarks.sweep import PARTS, SWEEPS
 
@@ -74,11 +75,41 @@ def _draw_search(axes: Axes, rows: Rows) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _draw_gpu(axes: Axes, rows: Rows) -> None:
+    """A line a way, of what it gets done as trials under way get more; of those in turns, a level.
+
+    Ways have the same colours in all axes, whichever of them there are.
+    """
+    found: dict[str, dict[int, Row]] = {way: {} for way in WAYS}
+    for row in rows:
+        way, _, rest = row.case.partition(", K = ")
+        if row.unit == "images/s":
+            found[way][int(rest.partition(":")[0])] = row
+    for colour, (way, its) in enumerate(found.items()):
+        look = {"color": f"C{colour}", "label": way}
+        sizes, those = sorted(its), [its[size] for size in sorted(its)]
+        if those and WAYS[way].shares:
+            values = [row.value for row in those]
+            axes.errorbar(sizes, values, yerr=_spread(those), fmt="o-", ms=4, **look)
+        elif those:
+            axes.axhline(those[0].value, ls="--", lw=1, **look)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(title=f"{rows[0].benchmark}: images/s", xlabel="trials under way")
+    if axes.has_data():
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
 def _dots(axes: Axes, rows: Rows, without: str) -> None:
     names = [row.case.removesuffix(without) for row in rows]
-    spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
-    axes.errorbar([row.value for row in rows], names, xerr=spread, fmt="o", ms=4)
+    axes.errorbar([row.value for row in rows], names, xerr=_spread(rows), fmt="o", ms=4)
     axes.grid(axis="x", alpha=0.25)
+
+
+def _spread(rows: Sequence[Row]) -> list[list[float]]:
+    """As error bars want it, [2, N]."""
+    return [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
 
 
 KINDS: Mapping[str, Callable[[Axes, Rows], None]] = {
@@ -87,4 +118,5 @@ KINDS: Mapping[str, Callable[[Axes, Rows], None]] = {
     "report": _draw_cost,
     "record": _draw_cost,
     "search": _draw_search,
+    **{f"gpu, {workload}": _draw_gpu for workload in WORKLOADS},
 }

@@ -14,12 +14,13 @@ STORED = Path(__file__).parent / "stored"
 WORSE = 1.5  # times what is stored: told as a regression
 
 PART = "part"
+MORE_IS_BETTER = {"share", "speed", "trials/s", "images/s"}  # units
 Rows = list["Row"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number: of all its numbers less is better, except of those in `share`.
+    """One number: less is better, unless its unit is one of `MORE_IS_BETTER`.
 
     Args:
         benchmark: that found it.
@@ -27,8 +28,9 @@ class Row:
         value: the median.
         low: the least of the runs.
         high: the greatest of them.
-        unit: `x`, times what stands beside it in the same run; `share`, of 1; `part`, seconds of a
-            whole, which are compared with nothing; else of the machine: `s`, `ms`, `MiB`.
+        unit: `x`, times what stands beside it in the same run; `speed`, times as fast as that;
+            `share`, of 1; `part`, seconds of a whole, which are compared with nothing; `failed`,
+            how often; else of the machine: `s`, `ms`, `MiB`, `trials/s`, `images/s`.
     """
 
     benchmark: str
@@ -96,12 +98,13 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
-def save(rows: Iterable[Row], file: Path) -> None:
-    """Keep them, in place of what a file has of the same cases."""
+def save(rows: Iterable[Row], file: Path, command: str | None = None) -> None:
+    """Keep them, in place of what a file has of the same cases; with what found them, if told."""
     found = {each.key: each for each in [*(load(file) if file.exists() else []), *rows]}
     kept = [asdict(each) for _, each in sorted(found.items())]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"machine": machine(), "rows": kept}, indent=1) + "\n")
+    told = {"machine": machine()} | ({} if command is None else {"command": command})
+    file.write_text(json.dumps({**told, "rows": kept}, indent=1) + "\n")
 
 
 def load(file: Path) -> Rows:
@@ -117,7 +120,8 @@ def regressions(rows: Iterable[Row], stored: Iterable[Row]) -> list[str]:
         was = before.get(now.key)
         if was is None or now.unit == PART or not was.value or not now.value:
             continue
-        times = was.value / now.value if now.unit == "share" else now.value / was.value
+        rises = now.unit in MORE_IS_BETTER
+        times = was.value / now.value if rises else now.value / was.value
         if times > WORSE:
             told = f"{_number(was.value)} to {_number(now.value)} {now.unit}"
             lines.append(f"{now.benchmark}, {now.case}: {told}, {times:.1f} times worse")

@@ -43,3 +43,19 @@ def test_bars_of_a_sweep_are_as_long_as_it_took() -> None:
     (axes,) = draw(SWEEP).axes
     ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
     assert max(ends) == pytest.approx(len(PARTS))
+
+
+def test_ways_on_a_gpu_are_lines_over_the_trials_under_way() -> None:
+    ways = {"slots, graphs, K = 4": 4.0, "slots, graphs, K = 16": 9.0, "in turns, K = 1": 1.0}
+    found = rows("gpu, DCGAN-28", {f"{of}: images/s": n for of, n in ways.items()}, "images/s")
+    others = rows("gpu, DCGAN-28", {"fused, K = 1: refused": 1.0}, "failed")
+    (axes,) = draw([*found, *others]).axes
+    assert axes.get_title() == "gpu, DCGAN-28: images/s"
+    lines = {tuple(line.get_ydata()) for line in axes.lines}
+    assert {(4.0, 9.0), (1.0, 1.0)} <= lines
+    assert set(axes.get_legend_handles_labels()[1]) == {"slots, graphs", "in turns"}
+
+
+def test_where_no_way_has_numbers_there_is_nothing_to_see() -> None:
+    (axes,) = draw(rows("gpu, DCGAN-28", {"slots, K = 1: out of memory": 1.0}, "failed")).axes
+    assert not axes.has_data()

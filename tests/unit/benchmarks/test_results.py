@@ -1,5 +1,6 @@
 """Numbers of benchmarks: how they are compared with each other and with those that are kept."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_ratios_are_taken_run_by_run() -> None:
         ("x", 1.0, 0.1, False),  # better
         ("share", 0.9, 0.9 / WORSE / 1.01, True),  # of a share, less is worse
         ("share", 0.5, 1.0, False),
+        ("images/s", 100.0, 10.0, True),  # of a rate, too
+        ("images/s", 10.0, 100.0, False),
         ("part", 1.0, 9.0, False),
         ("s", 0.0, 1.0, False),  # times nothing
     ],
@@ -49,3 +52,9 @@ def test_kept_numbers_are_replaced_case_by_case(tmp_path: Path) -> None:
     save([number(1.0, case="a"), number(2.0, case="b")], file)
     save([number(3.0, case="b")], file)
     assert load(file) == [number(1.0, case="a"), number(3.0, case="b")]
+
+
+def test_the_command_is_kept_where_it_is_told(tmp_path: Path) -> None:
+    save([number(1.0)], tmp_path / "a.json", "python -m it")
+    assert json.loads((tmp_path / "a.json").read_text())["command"] == "python -m it"
+    assert load(tmp_path / "a.json") == [number(1.0)]
