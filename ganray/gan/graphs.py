@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganray.gan.real import RealData
+from ganray.gan.streams import UNDISTURBED
 from ganray.secrets import redacted_log
 from ganray.trial import TrialConfig
 
@@ -45,7 +46,7 @@ class CudaRecorder:
 
     def __call__(self, update: Update) -> Update:
         """See `Recorder`."""
-        with torch.cuda.device(self._draws.device):
+        with UNDISTURBED, torch.cuda.device(self._draws.device):
             self._stream.wait_stream(torch.cuda.current_stream())
             try:
                 with torch.cuda.stream(self._stream):

@@ -1,5 +1,6 @@
 """Streams of a GPU: work on one of them runs beside that on the others."""
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -7,12 +8,16 @@ import torch
 
 Stream = torch.cuda.Stream | None  # None: there is no GPU
 
+# held while a graph is recorded, or all of the GPU is waited for, which would break the recording
+UNDISTURBED = threading.Lock()
+
 
 def new_stream() -> Stream:
     """One for a trial of its own; what was put on the GPU before is there for it."""
     if not torch.cuda.is_available():
         return None
-    torch.cuda.synchronize()
+    with UNDISTURBED:
+        torch.cuda.synchronize()
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 

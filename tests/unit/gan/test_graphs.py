@@ -8,6 +8,7 @@ import inspect
 import io
 import logging
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -26,6 +27,7 @@ from ganray.gan.optimizers import OPTIMIZERS
 from ganray.gan.penalties import PENALTIES, Judged, Memoryless
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
+from ganray.gan.streams import new_stream
 from ganray.gan.trainer import make_trainer
 from ganray.trial import TrialConfig
 from tests.recording import OperationRecorder, recording_on_the_cpu
@@ -423,6 +425,29 @@ def test_a_recording_follows_a_warm_up_on_a_stream_of_its_own(monkeypatch):
     assert cuda.events == [*warm_up, "record", "update", "recorded", "back", "wait for all"]
     replay()
     assert cuda.events[-1] == "replay"
+
+
+def test_nobody_waits_for_all_of_the_gpu_while_another_thread_records(monkeypatch):
+    """That would break the recording; a trial that begins meanwhile waits for its end."""
+    cuda = Cuda(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None)
+    )
+    others: list[threading.Thread] = []
+
+    def update() -> None:
+        if not others:
+            others.append(threading.Thread(target=new_stream))
+            others[0].start()
+            others[0].join(0.2)
+        cuda.events.append("update")
+
+    graphs.CudaRecorder(torch.Generator())(update)
+    others[0].join(10.0)
+    recorded = cuda.events.index("recorded")
+    assert "wait for all" not in cuda.events[:recorded]
+    assert cuda.events[recorded:].count("wait for all") == 2  # the recorder's own, and the other's
 
 
 def test_a_recording_that_fails_is_waited_for_before_anything_is_put_back(monkeypatch):
