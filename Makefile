@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test proof lint format strip bench chaos clean setup
 
 demo: $(READY)
-	@echo "Running sweeps/ring.yaml, 20 trials: about three minutes on two cores, less on more."
+	@echo "Running sweeps/ring.yaml, 20 trials: about two minutes on two cores, less on more."
 	$(BIN)/ganray run sweeps/ring.yaml --name ring-$$(date +%Y%m%d-%H%M%S)
 
 # first what needs no cluster, a process a core, then what does, one after the other
