@@ -232,6 +232,6 @@ def test_waiting_ends_soon_when_patience_is_cut_short() -> None:
     began = time.monotonic()
     with pytest.raises(StorageError):
         patient.repeat(Faulty(*[FULL] * 99), FULL)
-    assert 0.5 <= time.monotonic() - began < 20.0  # of 600, on a machine that may be busy
+    assert 0.4 < time.monotonic() - began < 20.0  # of 600, on a machine that may be busy
     with pytest.raises(StorageError, match=r"failed for \d s"):
         patient.repeat(Faulty(*[FULL] * 99), FULL)
