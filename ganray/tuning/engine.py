@@ -83,7 +83,7 @@ class Engine:
             with seat.busy, on_stream(seat.stream):
                 if config is not None:
                     seat.worker = self._workplace.begin(config)  # before it has a slot
-                    self._await_slot(number, seat)
+                    self._await_slot(seat)
                     self._fuse(seat)
                 if seat.worker is None or seat.has_left:
                     raise KeyError(f"trial {number} has left its engine")
@@ -134,7 +134,7 @@ class Engine:
             self._seats[number] = seat
         return seat
 
-    def _await_slot(self, number: int, seat: Seat) -> None:
+    def _await_slot(self, seat: Seat) -> None:
         with self._changed:
             self._changed.wait_for(lambda: seat.has_left or self._free > 0)
             if not seat.has_left:
