@@ -15,15 +15,14 @@ from tests.faults import REPORTS, SWEEP, Driver, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
-SLOTS = {
-    "resources": {"slots_per_gpu": 2},
-    "search": {**SWEEP["search"], "concurrency": "auto"},
-}
+SEARCH = {**SWEEP["search"], "concurrency": "auto"}
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Sweep]:
-    found = Sweep(tmp_path / "slots", **SLOTS)
+def sweep(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sweep]:
+    """Of four trials: with a slot on each of two cores two of them wait, with two slots none."""
+    resources = {"slots_per_gpu": getattr(request, "param", 1)}
+    found = Sweep(tmp_path / "slots", resources=resources, search=SEARCH)
     yield found
     found.close()
 
@@ -36,6 +35,7 @@ def kill_an_engine(driver: Driver) -> None:
     driver.kill_an_engine()
 
 
+@pytest.mark.parametrize("sweep", [1, 2], indirect=True, ids="{} a process".format)
 @pytest.mark.parametrize("kill", [kill_an_engine, kill_a_proxy])
 def test_trials_whose_engine_or_proxy_is_killed_go_on(
     kill: Callable[[Driver], None], sweep: Sweep, peaceful: Expected
