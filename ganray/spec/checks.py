@@ -220,9 +220,6 @@ def _confirm(confirm: Any) -> Iterator[Problem]:
             )
 
 
-_UNKNOWN: Parts = {"data": UnknownData(), "networks": Nets(name="unknown")}
-
-
 def _slots(resources: Any) -> Iterator[Problem]:
     if resources.fused and resources.slots_per_gpu is None:
         yield Problem(
@@ -236,6 +233,7 @@ def _slots(resources: Any) -> Iterator[Problem]:
         )
 
 
+_UNKNOWN: Parts = {"data": UnknownData(), "networks": Nets(name="unknown")}
 _CHECKS: Sequence[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = (
     (("search", "trainer", "broken"), _conditions),
     (("search", "trainer"), _twice),

@@ -79,7 +79,8 @@ class Engines(Hosting):
     """Engines, each with slots: as many as the cluster holds, which changes as nodes come and go.
 
     Each has a few trials more than slots, so that none of these waits for the driver. A trial that
-    goes on after a fault goes to the engine that it was in: should it still be there, it leaves.
+    goes on after a fault goes to the engine that it was in: should it still be there, it leaves. An
+    engine that does not answer, as its node is lost, is given up, and its trials go to others.
 
     Args:
         spec: the sweep.
@@ -109,31 +110,37 @@ class Engines(Hosting):
 
     def capacity(self) -> int:
         """See `Processes`; `search.concurrency` counts trials, those that wait among them."""
-        most = self._seats * max(len(self._engines), self._fitting())
+        fitting = self._fitting()
+        if len(self._engines) > fitting:
+            self._give_up_lost()
+        most = self._seats * fitting
         return most if self._concurrency == "auto" else min(most, self._concurrency)
 
     def place(self, number: int, running: Set[int]) -> Mapping[str, Any]:
         """The engine with the fewest trials; a new one as long as the cluster holds more."""
-        if number not in self._at:
+        if number in self._at:
+            self._give_up_lost()
+        if self._at.get(number) not in self._engines:
             if len(self._engines) < self._fitting():
                 name = f"ganray-engine-{uuid4().hex}"
                 self._engines[name] = self._start(name)
             loads = dict.fromkeys(self._engines, 0)
-            for other in running & self._at.keys():
-                loads[self._at[other]] += 1
+            for at in (self._at.get(other) for other in running):
+                if at in loads:
+                    loads[at] += 1
             self._at[number] = min(loads, key=lambda name: loads[name])
         return {"engine": self._at[number]}
 
     def is_waiting(self, number: int) -> bool:
         """See `Hosting`; an engine that does not answer has no trial that waits."""
-        with suppress(RayError):
-            asked = self._engine_of(number).is_waiting.remote(number)
-            return bool(ray.get(asked, timeout=ANSWERS_WITHIN))
-        return False
+        engine = self._engines.get(self._at[number])
+        return engine is not None and _answer(engine, number) is True
 
     def evict(self, number: int) -> None:
         """See `Engine.evict`; nobody waits for it here."""
-        self._engine_of(number).evict.remote(number)
+        engine = self._engines.get(self._at[number])
+        if engine is not None:
+            engine.evict.remote(number)
 
     def close(self) -> None:
         """End the engines, which no trial is in."""
@@ -141,8 +148,19 @@ class Engines(Hosting):
             ray.kill(engine)
         self._engines.clear()
 
-    def _engine_of(self, number: int) -> Any:
-        return self._engines[self._at[number]]
+    def _give_up_lost(self) -> None:
+        """Who waits for an engine that is killed here hears of it, and its trial goes on."""
+        for name, engine in list(self._engines.items()):
+            if _answer(engine, -1) is None:
+                ray.kill(engine)
+                del self._engines[name]
+
+
+def _answer(engine: Any, number: int) -> bool | None:
+    """Whether a trial waits there; None: the engine does not answer."""
+    with suppress(RayError):
+        return bool(ray.get(engine.is_waiting.remote(number), timeout=ANSWERS_WITHIN))
+    return None
 
 
 def decided_slots(spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float]) -> int | None:

@@ -52,9 +52,10 @@ def test_node_that_comes_has_an_engine(started: list[str], tmp_path: Path) -> No
 
 
 def test_trial_that_goes_on_is_in_the_engine_that_it_was_in(
-    started: list[str], tmp_path: Path
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However full that is: should its earlier launch still be there, it leaves."""
+    Lost(monkeypatch)
     made = engines(tmp_path, slots=1)
     first = made.place(0, set())
     made.place(1, {0})
@@ -78,6 +79,52 @@ def test_trials_in_slots_share_their_gpu(
     slots: int, gpu: float, shares: bool, started: list[str], tmp_path: Path
 ) -> None:
     assert engines(tmp_path, slots, gpu=gpu).shares_gpus is shares
+
+
+class Lost:
+    """Engines of which some do not answer: the nodes that they were on are gone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gone: set[str] = set()
+        self.killed: list[str] = []
+        monkeypatch.setattr(hosting, "start_engine", lambda *given: self.handle(given[-1]))
+        monkeypatch.setattr(hosting.ray, "get", self.get)
+        monkeypatch.setattr(hosting.ray, "kill", lambda engine: self.killed.append(engine.name))
+
+    def handle(self, name: str) -> SimpleNamespace:
+        asked = SimpleNamespace(remote=lambda number: name)
+        return SimpleNamespace(name=name, is_waiting=asked)
+
+    def get(self, asked: str, timeout: float) -> bool:
+        if asked in self.gone:
+            raise GetTimeoutError
+        return False
+
+
+def test_engine_whose_node_is_lost_gets_no_trial_any_more(
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Lost(monkeypatch)
+    made = engines(tmp_path, slots=2)
+    first = made.place(0, set())["engine"]
+    second = made.place(1, {0})["engine"]
+    lost.gone.add(first)
+    FITTING["now"] = 1
+    assert made.capacity() == 3
+    assert lost.killed == [first]  # so that who waits for it hears of it
+    assert made.place(2, {1})["engine"] == second
+    assert made.place(0, {1, 2})["engine"] == second
+
+
+def test_trial_does_not_go_back_to_an_engine_that_is_lost(
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Lost(monkeypatch)
+    made = engines(tmp_path, slots=2)
+    first = made.place(0, set())["engine"]
+    lost.gone.add(first)  # and the cluster has not noticed yet
+    assert made.place(0, set())["engine"] not in (None, first)
+    assert lost.killed == [first]
 
 
 @pytest.mark.parametrize("answers", [True, False])
