@@ -6,26 +6,23 @@ draws what it would draw alone, from its own generator and in the same order, so
 neighbours nor its row matter. Beside rounding, it trains as it would alone; its seconds are of the
 clock, which the rows share.
 
-All that rows differ in is data, and no shape or address depends on who is in which row.
+All that rows differ in is data, and no shape or address depends on who is in which row. So where
+trials ask for CUDA graphs, it is the cohort's updates that are recorded.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 
-import torch
 from torch import Tensor
 
 from ganray.gan.fusing import refusal, signature
-from ganray.gan.losses import LossFunction
 from ganray.gan.player import Player
 from ganray.gan.real import RealData
-from ganray.gan.row_draws import FAKE, REAL, RowDraws
-from ganray.gan.row_losses import slopes
 from ganray.gan.row_player import RowPlayer
-from ganray.gan.row_settings import SettingsTable, settings_of
+from ganray.gan.row_updates import RowUpdates
 from ganray.gan.rows import move_in, move_out
-from ganray.gan.schedules import Turn
-from ganray.gan.trainer import GanTrainer, networks_of
+from ganray.gan.schedules import TURNS, Turn
+from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig
 
 
@@ -54,14 +51,12 @@ class Cohort:
         self._options = networks
         self._data = data
         self._trainers: list[GanTrainer | None] = [None] * size
-        pair = networks_of(config, networks, data.shape, 0, 0)
-        self._g = RowPlayer(size, pair.generator.to(data.device), self.signature.g_optimizer)
-        self._d = RowPlayer(size, pair.discriminator.to(data.device), self.signature.d_optimizer)
-        weights = self._g.network.weights
-        self._averages = torch.zeros_like(weights)
-        self._settings = SettingsTable(weights)
-        self._draws = RowDraws(size, config, data, weights)
-        self._losses: dict[LossFunction, Tensor] = {}  # whose each one is, [K, 1]
+        self._updates = RowUpdates(size, config, networks, data, self.signature)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether updates are graphs that are replayed; they are recorded before the first ones."""
+        return self._updates.is_recorded
 
     # --- who is in which row ----------------------------------------------------------------------
 
@@ -77,15 +72,17 @@ class Cohort:
             The number of the row.
 
         Raises:
-            ValueError: no row is free, or the trainer has one, or is not of this cohort's kind.
+            ValueError: no row is free, or the trainer has one, or is not of this cohort's kind, or
+                has graphs of its own.
         """
         self._check(trainer)
+        trainer.forgo_graphs()
         row = self.free[0]
         move_in(self._places(row, trainer))
         for mine, player in self._sides(trainer):
             mine.begin(row, player)
         self._trainers[row] = trainer
-        self._take_down_losses()
+        self._updates.assign(self._trainers)
         return row
 
     def leave(self, row: int) -> GanTrainer:
@@ -97,7 +94,7 @@ class Cohort:
         trainer = self._at(row)
         move_out(own for own, _ in self._places(row, trainer))
         self._trainers[row] = None
-        self._take_down_losses()
+        self._updates.assign(self._trainers)
         return trainer
 
     def _check(self, trainer: GanTrainer) -> None:
@@ -119,24 +116,16 @@ class Cohort:
         return trainer
 
     def _sides(self, trainer: GanTrainer) -> list[tuple[RowPlayer, Player]]:
-        return [(self._d, trainer.players["d"]), (self._g, trainer.players["g"])]
+        return [(mine, trainer.players[side]) for side, mine in self._updates.sides.items()]
 
     def _places(self, row: int, trainer: GanTrainer) -> Iterator[tuple[Tensor, Tensor]]:
         """Each of a trainer's tensors, and where in a row it goes."""
         for mine, player in self._sides(trainer):
             yield from mine.places(row, player)
         if (average := trainer.parts.average) is not None:
-            places = self._g.network.layout.split(self._averages[row])
+            layout = self._updates.sides["g"].network.layout
+            places = layout.split(self._updates.averages[row])
             yield from zip(average.module.parameters(), places, strict=True)
-
-    def _take_down_losses(self) -> None:
-        """Note whose each loss is, where that was noted before."""
-        used = [() if trainer is None else _sides_of_loss(trainer) for trainer in self._trainers]
-        before, self._losses = self._losses, {}
-        for loss in dict.fromkeys(loss for both in used for loss in both):
-            whose = torch.tensor([[loss in both] for both in used])
-            kept = before.get(loss)
-            self._losses[loss] = whose.to(self._data.device) if kept is None else kept.copy_(whose)
 
     # --- updates ----------------------------------------------------------------------------------
 
@@ -165,10 +154,10 @@ class Cohort:
             How many are left then, without the rows that are through.
         """
         left = dict(left)
-        for turn, update in (("d", self._update_d), ("g", self._update_g)):
+        for turn in TURNS:
             rows = [row for row, count in left.items() if count and self._turn(row) == turn]
             if rows:
-                update(rows)
+                self._update(turn, rows)
             for row in rows:
                 left[row] -= 1
         for row in [row for row, count in left.items() if not count]:
@@ -183,84 +172,21 @@ class Cohort:
         for mine, player in self._sides(self._at(row)):
             mine.settle(row, player)
 
-    def _update_d(self, rows: Collection[int]) -> None:
-        self._begin("d", rows)
-        for row in rows:
-            self._draws.for_d(row, self._at(row))
-        with torch.no_grad():
-            shown = torch.cat([self._real(rows), self._fake(rows)], 1)
-        logits = self._judge(shown)
-        found = slopes(self._losses_of("d", rows), *logits.chunk(2, 1))
-        by_logits = torch.cat([found.by_real, found.by_fake], 1)
-        self._d.move(self._d.network.gradient(logits, by_logits), found.loss, self._settings.rows)
-        self._count("d", rows)
-
-    def _update_g(self, rows: Collection[int]) -> None:
-        self._begin("g", rows)
-        for row in rows:
-            self._draws.for_g(row, self._at(row))
-        on_fake = on_real = self._judge(self._fake(rows))
-        if any(self._at(row).parts.loss.generator_uses_real for row in rows):
-            with torch.no_grad():
-                on_real = self._judge(self._real(rows))
-        found = slopes(self._losses_of("g", rows), on_real, on_fake)
-        gradient = self._g.network.gradient(on_fake, found.by_fake)
-        self._g.move(gradient, found.loss, self._settings.rows)
-        self._move_averages(rows)
-        self._count("g", rows)
-
-    def _begin(self, turn: Turn, rows: Iterable[int]) -> None:
-        moving = {}
-        for row in rows:
-            trainer = self._at(row)
+    def _update(self, turn: Turn, rows: Collection[int]) -> None:
+        trainers = {row: self._at(row) for row in rows}
+        for trainer in trainers.values():
             trainer.follow_schedules()
-            moving[row] = settings_of(trainer, trainer.players[turn])
-        self._settings.set(moving)
-
-    def _count(self, turn: Turn, rows: Iterable[int]) -> None:
-        """Of what each trainer counts, all that it keeps on the host."""
-        for row in rows:
-            trainer = self._at(row)
-            average = trainer.parts.average
-            trainer.parts.turns.next()
-            trainer.players[turn].count_step()
-            trainer.update += 1
-            trainer.d_updates += turn == "d"
-            if turn == "g" and average is not None:
-                average.updates += 1
-
-    def _move_averages(self, rows: Iterable[int]) -> None:
-        if any(self._at(row).parts.average for row in rows):
-            by = self._settings.rows.average
-            with torch.no_grad():
-                moved = torch.lerp(self._averages, self._g.network.weights, by)
-                torch.where(by > 0.0, moved, self._averages, out=self._averages)
-
-    def _losses_of(self, turn: Turn, rows: Iterable[int]) -> dict[LossFunction, Tensor]:
-        """The losses of that side that these rows need, and whose each one is."""
-        both = (_sides_of_loss(self._at(row)) for row in rows)
-        wanted = {d_side if turn == "d" else g_side for d_side, g_side in both}
-        return {loss: whose for loss, whose in self._losses.items() if loss in wanted}
-
-    # --- what goes through the networks -----------------------------------------------------------
-
-    def _real(self, rows: Iterable[int]) -> Tensor:
-        """What D is shown of the data, [K, B, features]."""
-        return self._shown(self._draws.real(), REAL, rows)
-
-    def _fake(self, rows: Iterable[int]) -> Tensor:
-        """What D is shown of G, [K, B, features]."""
-        return self._shown(self._g.network(self._draws.latents), FAKE, rows)
-
-    def _shown(self, samples: Tensor, of: int, rows: Iterable[int]) -> Tensor:
-        if not any(self._at(row).config.instance_noise for row in rows):
-            return samples
-        return self._draws.noised(samples, of, self._settings.rows.noise_std)
-
-    def _judge(self, samples: Tensor) -> Tensor:
-        """Logits, [K, B]."""
-        return self._d.network(samples).squeeze(2)
+        self._updates.make(turn, trainers)
+        for trainer in trainers.values():
+            _count(turn, trainer)
 
 
-def _sides_of_loss(trainer: GanTrainer) -> tuple[LossFunction, LossFunction]:
-    return trainer.parts.loss.discriminator, trainer.parts.loss.generator
+def _count(turn: Turn, trainer: GanTrainer) -> None:
+    """Of what a trainer counts, all that it keeps on the host."""
+    average = trainer.parts.average
+    trainer.parts.turns.next()
+    trainer.players[turn].count_step()
+    trainer.update += 1
+    trainer.d_updates += turn == "d"
+    if turn == "g" and average is not None:
+        average.updates += 1

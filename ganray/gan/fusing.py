@@ -17,8 +17,6 @@ REFUSED: Mapping[str, Callable[[TrialConfig], bool]] = {
     "a dtype other than fp32": lambda config: config.dtype != "fp32",
     "compiled networks": lambda config: config.compile,
     "channels_last": lambda config: config.channels_last,
-    # a graph goes on writing to where tensors were before they moved into a row, or out of one
-    "updates that are recorded as graphs": lambda config: config.graphs != "off",
 }
 
 
@@ -30,6 +28,7 @@ class Signature(NamedTuple):
     latent_dim: int
     d_optimizer: str
     g_optimizer: str
+    graphs: str  # of which a cohort has its own
 
 
 def refusal(config: TrialConfig, networks: Mapping[str, object]) -> str | None:
@@ -59,4 +58,5 @@ def signature(config: TrialConfig, networks: Mapping[str, object]) -> Signature:
         latent_dim=config.latent_dim,
         d_optimizer=config.d_optimizer or config.optimizer,
         g_optimizer=config.g_optimizer or config.optimizer,
+        graphs=config.graphs,
     )

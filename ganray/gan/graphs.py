@@ -92,6 +92,12 @@ def tell_why_not(config: TrialConfig, reason: str) -> None:
     _log.log(level, "trains without CUDA graphs (graphs: %s): %s", config.graphs, reason)
 
 
+def tell_failure(config: TrialConfig, error: Exception) -> None:
+    """Log that a trial trains without graphs, as a recording came to this."""
+    cause = (str(error) or type(error).__name__).splitlines()[0]
+    tell_why_not(config, f"recording failed: {cause}")
+
+
 def renewed(number: Number, value: float) -> Number:
     """The value in place of the number: in a tensor, where recorded updates read it, or by itself.
 

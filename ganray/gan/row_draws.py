@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganray.gan.real import RealData
+from ganray.gan.schedules import Turn
 from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig
 
@@ -30,22 +31,12 @@ class RowDraws:
         self.latents = like.new_zeros(size, batch, config.latent_dim)
         self._noise = like.new_zeros(2, size, batch, length)  # on `REAL` samples, on `FAKE` ones
 
-    def for_d(self, row: int, trainer: GanTrainer) -> None:
-        """What an update of D needs."""
-        self._pick(row, trainer)
-        self._draw_noise(REAL, row, trainer)
-        self._draw_latents(row, trainer)
-        self._draw_noise(FAKE, row, trainer)
-
-    def for_g(self, row: int, trainer: GanTrainer) -> None:
-        """What an update of G needs."""
-        compares = trainer.parts.loss.generator_uses_real
-        if compares:
-            self._pick(row, trainer)
-        self._draw_latents(row, trainer)
-        self._draw_noise(FAKE, row, trainer)
-        if compares:
-            self._draw_noise(REAL, row, trainer)
+    def draw(self, turn: Turn, row: int, trainer: GanTrainer) -> None:
+        """What an update of that side needs, in the order in which the trainer draws it."""
+        if turn == "d":
+            self._for_d(row, trainer)
+        else:
+            self._for_g(row, trainer)
 
     def real(self) -> Tensor:
         """The samples that were picked, as vectors: [K, B, features]."""
@@ -61,6 +52,21 @@ class RowDraws:
             std: in units of the samples, [K, 1]; 0 in rows that have none.
         """
         return samples + std.unsqueeze(2) * self._noise[of]
+
+    def _for_d(self, row: int, trainer: GanTrainer) -> None:
+        self._pick(row, trainer)
+        self._draw_noise(REAL, row, trainer)
+        self._draw_latents(row, trainer)
+        self._draw_noise(FAKE, row, trainer)
+
+    def _for_g(self, row: int, trainer: GanTrainer) -> None:
+        compares = trainer.parts.loss.generator_uses_real
+        if compares:
+            self._pick(row, trainer)
+        self._draw_latents(row, trainer)
+        self._draw_noise(FAKE, row, trainer)
+        if compares:
+            self._draw_noise(REAL, row, trainer)
 
     def _pick(self, row: int, trainer: GanTrainer) -> None:
         self._picked[row].random_(0, len(self._data), generator=trainer.rng)

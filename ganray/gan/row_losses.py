@@ -5,7 +5,7 @@ rows. Slopes of each loss are taken for all rows and chosen from afterwards, so 
 depend on who has which, and what is infinite in one row reaches no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,53 @@ class Slopes(NamedTuple):
     loss: Tensor  # [K]
     by_real: Tensor  # [K, B]
     by_fake: Tensor  # [K, B]
+
+
+class RowLosses:
+    """Which loss each of K rows has.
+
+    What a row had before is remembered, as others may have it again, until there is more of that
+    than there are rows.
+
+    Args:
+        size: K.
+        device: of the logits.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._size = size
+        self._device = device
+        self._wanted: dict[LossFunction, Tensor] = {}  # in which rows, [K, 1]
+
+    @property
+    def known(self) -> frozenset[LossFunction]:
+        """All that rows have, or had."""
+        return frozenset(self._wanted)
+
+    def assign(self, losses: Sequence[LossFunction | None]) -> bool:
+        """Say which loss each row has; those known before are noted where they were noted.
+
+        Args:
+            losses: of all rows; None: nobody is there.
+
+        Returns:
+            Whether others were forgotten.
+        """
+        new = [loss for loss in dict.fromkeys(losses) if loss is not None]
+        forgets = len(self.known.union(new)) > self._size
+        if forgets:
+            self._wanted = {loss: rows for loss, rows in self._wanted.items() if loss in new}
+        for loss in new:
+            if loss not in self._wanted:
+                rows = torch.zeros(self._size, 1, dtype=torch.bool, device=self._device)
+                self._wanted[loss] = rows
+        for loss, rows in self._wanted.items():
+            rows.copy_(torch.tensor([[each is loss] for each in losses]))
+        return forgets
+
+    def slopes(self, losses: Iterable[LossFunction], real: Tensor, fake: Tensor) -> Slopes:
+        """`slopes` of these of the known losses, each in its rows."""
+        return slopes({loss: self._wanted[loss] for loss in losses}, real, fake)
 
 
 def slopes(losses: Mapping[LossFunction, Tensor], real: Tensor, fake: Tensor) -> Slopes:

@@ -7,6 +7,7 @@ from typing import Literal
 from ganray.trial import TrialConfig
 
 Turn = Literal["d", "g"]
+TURNS: tuple[Turn, ...] = ("d", "g")  # of a round
 
 
 class Turns:

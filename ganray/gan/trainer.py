@@ -20,7 +20,7 @@ from ganray.gan.graphs import (
     are_wanted,
     on_device,
     renewed,
-    tell_why_not,
+    tell_failure,
 )
 from ganray.gan.losses import GanLoss, make_loss
 from ganray.gan.networks import CONDITIONED, Networks, Wiring, build_networks, latents
@@ -140,6 +140,16 @@ class GanTrainer(Trainer):
         """Whether updates are graphs that are replayed; they are recorded before the first one."""
         return bool(self._graphs)
 
+    def forgo_graphs(self) -> None:
+        """Record nothing: its tensors are about to move, which a graph would not notice.
+
+        Raises:
+            ValueError: there are graphs already.
+        """
+        if self.is_recorded:
+            raise ValueError("this trial's updates are recorded where its tensors are now")
+        self._is_to_be_recorded = False
+
     def state_dict(self) -> dict[str, Any]:
         """As of every trainer, with the turn, the average of G and what the penalty remembers."""
         own = {"turns": self._turns.state_dict()}
@@ -203,8 +213,7 @@ class GanTrainer(Trainer):
             with self._leaving_no_trace():
                 self._graphs = self._recorded()
         except Exception as error:  # whatever it is: if training has it, too, it comes again
-            cause = (str(error) or type(error).__name__).splitlines()[0]
-            tell_why_not(self.config, f"recording failed: {cause}")
+            tell_failure(self.config, error)
 
     def _recorded(self) -> Mapping[Turn, Update]:
         for player in self.players.values():

@@ -25,7 +25,6 @@ REFUSED = {
     "dtype": {"dtype": "bf16"},
     "compiled": {"compile": True},
     "channels_last": {"channels_last": True},
-    "graphs": {"graphs": "auto"},
 }
 TOLD_APART = [
     {"batch_size": 9},
@@ -33,6 +32,7 @@ TOLD_APART = [
     {"optimizer": "sgd"},
     {"d_optimizer": "sgd"},
     {"g_optimizer": "sgd"},
+    {"graphs": "auto"},
 ]
 SHARED = [
     *({"loss": loss} for loss in LOSS_NAMES),
