@@ -45,6 +45,11 @@ class SharedCohort:
         return self._cohort.signature
 
     @property
+    def is_recorded(self) -> bool:
+        """As of `Cohort`."""
+        return self._cohort.is_recorded
+
+    @property
     def free(self) -> list[int]:
         """The rows that nobody is in."""
         return self._cohort.free

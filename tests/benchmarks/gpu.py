@@ -8,6 +8,7 @@ processes               K processes, eager
 slots                   K trials in one process, each in a thread and on a stream, eager
 slots, graphs           the same with recorded updates, and once with all recorded at once
 fused                   K trials that step together, each advanced by a thread of its own
+fused, graphs           the same with recorded updates
 
 Of each: how many trials and images a second, medians of three runs with their spread; the GPU's
 memory that is taken, by whomever; and the seconds until each of the K trials has been built and has
@@ -39,6 +40,7 @@ RUNS = 3
 PACED_OVER = 0.2  # of a run's seconds, from which the updates of a run are reckoned
 CELL_WITHIN = 60.0  # seconds
 AT_ONCE = 8  # trials that are recorded at once
+FUSED = [name for name, way in WAYS.items() if way.fused]
 NO_GPU = 2  # exit code
 
 
@@ -100,9 +102,9 @@ def cells(plan: Plan) -> Iterator[Cell]:
             if size >= len(WORKLOADS[name].configs):  # else another set of trials
                 yield from (Cell(name, way, size) for way in ("slots", "slots, graphs"))
                 if WORKLOADS[name].is_fusable:
-                    yield Cell(name, "fused", size)
+                    yield from (Cell(name, way, size) for way in FUSED)
     refused = [name for name in plan.workloads if not WORKLOADS[name].is_fusable]
-    yield from (Cell(name, "fused", plan.sizes[0]) for name in refused)  # which says why
+    yield from (Cell(name, way, plan.sizes[0]) for name in refused for way in FUSED)  # say why
     yield Cell(plan.workloads[0], "slots, graphs at once", min(AT_ONCE, plan.sizes[-1]))
 
 

@@ -126,6 +126,7 @@ WAYS: Mapping[str, Way] = {
     "slots, graphs": Way(slots=True, graphs=True),
     "slots, graphs at once": Way(slots=True, graphs=True, records_at_once=True),
     "fused": Way(slots=True, fused=True),
+    "fused, graphs": Way(slots=True, fused=True, graphs=True),
 }
 
 
@@ -188,6 +189,7 @@ class Host:
         self._place = place
         self._data: dict[str, RealData] = {}
         self._hands: list[Hand] = []
+        self._cohort: SharedCohort | None = None
         self._before: list[Tensor] = []  # weights, as measuring began
         self._wait()
 
@@ -211,7 +213,8 @@ class Host:
         with _told() as told:
             self._start(cell)
         seconds = time.perf_counter() - began
-        recorded = [trainer.is_recorded for trainer in self._trainers]
+        updaters = self._trainers if self._cohort is None else [self._cohort]
+        recorded = [updater.is_recorded for updater in updaters]
         if WAYS[cell.way].graphs and not all(recorded):
             raise RuntimeError(f"{sum(recorded)} of {len(recorded)} are recorded; {told[-1]}")
         self._before = [_weights(trainer) for trainer in self._trainers]
@@ -243,7 +246,7 @@ class Host:
 
     def clear(self) -> None:
         """Give back what the trials took."""
-        self._hands, self._before = [], []
+        self._hands, self._cohort, self._before = [], None, []
         gc.collect()
         self._wait()
         if self._has_gpu:
@@ -274,7 +277,7 @@ class Host:
         self._hands = [self._hand(cell, numbers) for numbers in cell.hands(self._place)]
         if way.fused:
             self._fuse(cell)
-        if way.records_at_once or not way.graphs:
+        if way.records_at_once or way.fused or not way.graphs:
             self.advance(1)
             return
         for hand in self._hands:
@@ -290,11 +293,11 @@ class Host:
 
     def _fuse(self, cell: Cell) -> None:
         networks, first = WORKLOADS[cell.workload].networks, self._trainers[0]
-        cohort = SharedCohort(len(self._trainers), first.config, networks, first.data)
+        self._cohort = SharedCohort(len(self._trainers), first.config, networks, first.data)
         for hand in self._hands:
             with on_stream(hand.stream):
                 for trainer in hand.trainers:
-                    cohort.join(trainer)
+                    self._cohort.join(trainer)
 
     def _made(self) -> Made:
         trainers = self._trainers

@@ -70,7 +70,7 @@ def tells_of_every_cell(file: Path) -> None:
     found = {(row.benchmark, row.case.partition(":")[0]): row for row in load(file)}
     for cell in cells(TINY):
         row = found[f"gpu, {cell.workload}", f"{cell.way}, K = {cell.size}"]
-        cannot = WAYS[cell.way].graphs or (cell.way == "fused" and "gp" in cell.workload)
+        cannot = WAYS[cell.way].graphs or (WAYS[cell.way].fused and "gp" in cell.workload)
         assert (row.unit == "failed") is cannot, row
     assert {way for _, way, _ in cells(TINY)} == set(WAYS)
 
@@ -108,7 +108,7 @@ def test_each_way_is_measured_beside_trials_in_turns(plan: Plan) -> None:
     for name in plan.workloads:
         assert Cell(name, IN_TURNS, 1) in planned
         assert {way for workload, way, _ in planned if workload == name} >= {
-            *("processes", "in turns, graphs", "slots", "slots, graphs", "fused")
+            *("processes", "in turns, graphs", "slots", "slots, graphs", *gpu.FUSED)
         }
 
 
