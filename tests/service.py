@@ -109,7 +109,8 @@ class Service:
 
 def training(node: Node) -> list[psutil.Process]:
     """The processes of a node that train."""
-    return [process for process in node.processes() if "GanTrial" in _title(process)]
+    kinds = ("GanTrial", "EngineActor")
+    return [p for p in node.processes() if any(kind in _title(p) for kind in kinds)]
 
 
 def raylet(node: Node) -> psutil.Process:

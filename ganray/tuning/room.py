@@ -18,6 +18,7 @@ from ganray.gan.streams import Stream, new_stream, on_stream
 from ganray.spec.models import Budget, SweepSpec
 from ganray.spec.space import Choices
 from ganray.trial import TrialConfig
+from ganray.tuning.cohorts import Cohorts
 from ganray.tuning.session import Session, Workbench
 from ganray.tuning.space import suggest
 
@@ -116,6 +117,10 @@ def _pace(workbench: Workbench, configs: Sequence[TrialConfig]) -> float:
                 session.next_report()
 
         sessions = [Session(workbench, config) for config in configs]
+        if workbench.spec.resources.fused:
+            cohorts = Cohorts(len(sessions), workbench.networks)
+            for session in sessions:
+                cohorts.join(session.trainer)
         list(threads.map(train, sessions, streams))  # what is loaded and compiled at first
         began = time.perf_counter()
         list(threads.map(train, sessions, streams))

@@ -96,6 +96,22 @@ def test_trials_of_a_lost_node_go_on_at_one_that_joins(served: Service, peaceful
     wait(lambda: not any(process.is_running() for process in left))
 
 
+def test_trials_in_slots_of_a_lost_node_go_on_in_those_of_another(
+    served: Service, peaceful: Expected
+) -> None:
+    spec = served.start("engines", resources={"slots_per_gpu": 2}, search={"concurrency": "auto"})
+    _, worker = served.cluster.nodes
+    wait(lambda: all(training(node) for node in served.cluster.nodes))
+    served.until_updates("engines", 1_000)
+    raylet(worker).kill()
+    served.finish("engines")
+    served.cluster.kill_node(worker)
+    served.cluster.add_node(cpus=1)  # for later tests
+    assert disagreements(spec, peaceful) == []
+    faults = [t.user_attrs.get("faults", []) for t in SweepStudy.load(spec).record.trials]
+    assert {fault["cause"] for of_one in faults for fault in of_one} == {Cause.NODE_LOST}
+
+
 def wait(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + SECONDS
     while not holds():

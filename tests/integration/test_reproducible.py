@@ -9,7 +9,7 @@ import pytest
 
 from ganray.cli.training import train_one
 from ganray.tracking.recorder import MemoryRecorder
-from ganray.trial import Signals
+from ganray.trial import Outcome, Signals
 from ganray.tuning.driver import run_sweep
 from tests.integration.conftest import make_spec
 
@@ -53,10 +53,36 @@ def test_trials_do_not_depend_on_the_order_they_ran_in(tmp_path: Path, sampler: 
     assert results(side_by_side) == results(one_by_one)
 
 
-def test_trials_do_not_depend_on_what_they_share_a_process_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slots", [2, "auto"])
+def test_trials_do_not_depend_on_what_they_share_a_process_with(
+    tmp_path: Path, slots: object
+) -> None:
     search = {"sampler": "random", "trials": 5, "seed": 3, "concurrency": "auto"}
-    in_slots = run(tmp_path, "slots", {"slots_per_gpu": 2}, **search)
+    in_slots = run(tmp_path, "slots", {"slots_per_gpu": slots}, **search)
     assert results(in_slots) == results(run(tmp_path, "processes", **search))
+
+
+def test_trials_that_step_together_end_as_in_processes_of_their_own(tmp_path: Path) -> None:
+    """The same outcomes, the same best trial; those that cannot step with others, bit for bit."""
+    alone = {"penalty": ["none", "r1"]}
+    space = {**SPACE, **alone, "g_lr": [1e-3, 1e30]}  # with which a trial diverges
+    search = {"sampler": "random", "trials": 8, "seed": 3, "concurrency": "auto", "space": space}
+    together = {"cpu": 2, "slots_per_gpu": 3, "fused": True}
+    fused = run(tmp_path, "fused", together, **search)
+    expected = run(tmp_path, "each", {"cpu": 2}, **search)  # with as many threads
+    outcomes = fused.outcomes or {}
+    assert set(outcomes.values()) == {Outcome.COMPLETED, Outcome.DIVERGED}
+    assert outcomes == expected.outcomes
+    assert best(fused) == best(expected)
+    for number in (n for n, outcome in outcomes.items() if outcome is Outcome.COMPLETED):
+        mine, its = results(fused)[number], results(expected)[number]
+        assert (mine == its) == (its[0]["penalty"] == "r1")
+        for one, other in zip(mine[1], its[1], strict=True):
+            assert one.d_loss == pytest.approx(other.d_loss, rel=0.05)
+
+
+def best(memory: MemoryRecorder) -> int | None:
+    return None if memory.best is None else memory.best.number
 
 
 def test_grid_trials_do_not_depend_on_the_order_they_ran_in(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from ganray.data.gaussians import ring
 from ganray.errors import ResourceError
+from ganray.gan.shared_cohort import SharedCohort
 from ganray.tuning import room as module
 from ganray.tuning.room import Room, candidates, measure_room, measure_slots
 from ganray.tuning.session import Workbench
@@ -94,3 +95,18 @@ def test_slots_are_measured_by_training(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "PACED", 4)
     monkeypatch.setattr(module, "MOST", 2)
     assert measure_slots(small_spec(tmp_path), ring(train_size=200)) in (1, 2)
+
+
+def test_slots_of_trials_that_step_together_are_measured_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PACED", 4)
+    monkeypatch.setattr(module, "MOST", 2)
+    joined: list[int] = []
+    join = SharedCohort.join
+    monkeypatch.setattr(
+        SharedCohort, "join", lambda self, it: joined.append(join(self, it)) or joined[-1]
+    )
+    resources = {"slots_per_gpu": "auto", "fused": True}
+    measure_slots(small_spec(tmp_path, resources=resources), ring(train_size=200))
+    assert joined == [0, 0, 1]
