@@ -23,7 +23,8 @@ python -m tests.benchmarks growth     what trials and reports cost as a sweep gr
 python -m tests.benchmarks submit     from `ganray submit` to the first report, on a real cluster
 python -m tests.benchmarks fgan       the Gaussians that f-GANs learn, beside the best ones; ten
                                       minutes; --updates N
-python -m tests.benchmarks pruning    pruned sweeps beside the same unpruned; half an hour
+python -m tests.benchmarks pruning    the same sweep unpruned, by health rules and by stock pruners:
+                                      how long, and how soon the best is found; an hour
 python -m tests.benchmarks histories  run the unpruned sweeps health-*.yaml and keep every report:
                                       an hour and a half; --folder DIR
 python -m tests.benchmarks health     the tables of the pruning rules, from the histories

@@ -73,7 +73,7 @@ def test_trials_that_step_together_go_on_bit_for_bit(tmp_path: Path) -> None:
         hurt.close()
         peaceful.close()
     expected = expectation(peaceful.spec)
-    assert set(expected.outcomes.values()) == {Outcome.COMPLETED, Outcome.DIVERGED}
+    assert {Outcome.COMPLETED, Outcome.DIVERGED} <= set(expected.outcomes.values())
     assert disagreements(peaceful.spec, expected) == []
     assert disagreements(hurt.spec, expected) == []
 
