@@ -81,8 +81,10 @@ class Cohort:
         move_in(self._places(row, trainer))
         for mine, player in self._sides(trainer):
             mine.begin(row, player)
-        self._trainers[row] = trainer
-        self._updates.assign(self._trainers)
+        trainers = [*self._trainers]
+        trainers[row] = trainer
+        self._updates.assign(trainers)
+        self._trainers = trainers
         return row
 
     def leave(self, row: int) -> GanTrainer:
@@ -92,9 +94,8 @@ class Cohort:
             The trainer.
         """
         trainer = self._at(row)
+        self._trainers[row] = None  # also if there is no memory for what follows
         move_out(own for own, _ in self._places(row, trainer))
-        self._trainers[row] = None
-        self._updates.assign(self._trainers)
         return trainer
 
     def _check(self, trainer: GanTrainer) -> None:

@@ -6,7 +6,8 @@ updates must be a tensor, see `renewed`. Random numbers go on as without a graph
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -41,7 +42,9 @@ class CudaRecorder:
 
     def __init__(self, draws: torch.Generator) -> None:
         self._draws = draws
-        self._stream = torch.cuda.Stream(draws.device)  # type: ignore[no-untyped-call]
+        # torch gives out the same few streams again and again, and whatever comes to this one while
+        # it records is recorded: so it is of another priority, and thus another pool, than trials'
+        self._stream = torch.cuda.Stream(draws.device, priority=-1)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, update: Update) -> Update:
@@ -60,9 +63,24 @@ class CudaRecorder:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._draws)
         # other threads may use the GPU meanwhile: they do not touch this stream
-        with torch.cuda.graph(graph, self._pool, self._stream, "thread_local"):
+        with _own_workspaces(), torch.cuda.graph(graph, self._pool, self._stream, "thread_local"):
             update()
         return graph.replay
+
+
+@contextmanager
+def _own_workspaces() -> Iterator[None]:
+    """Have cuBLAS take workspaces anew, which stay with the graph that is recorded meanwhile.
+
+    It keeps one for each thread and stream. Graphs that were recorded on the same stream would
+    write to the same one, also when they are replayed side by side.
+    """
+    clear = torch._C._cuda_clearCublasWorkspaces
+    clear()
+    try:
+        yield
+    finally:
+        clear()
 
 
 # By the type of the device that trains; each makes one from the generator of the trainer's draws.

@@ -35,8 +35,8 @@ class RowLosses:
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self._size = size
-        self._device = device
+        # made once, as what is given up may be read for a while by what is under way
+        self._unused = list(torch.zeros(size, size, 1, dtype=torch.bool, device=device))
         self._wanted: dict[LossFunction, Tensor] = {}  # in which rows, [K, 1]
 
     @property
@@ -54,13 +54,12 @@ class RowLosses:
             Whether others were forgotten.
         """
         new = [loss for loss in dict.fromkeys(losses) if loss is not None]
-        forgets = len(self.known.union(new)) > self._size
-        if forgets:
-            self._wanted = {loss: rows for loss, rows in self._wanted.items() if loss in new}
+        forgets = len(self.known.union(new)) > len(losses)
+        for loss in self.known.difference(new) if forgets else ():
+            self._unused.append(self._wanted.pop(loss))
         for loss in new:
             if loss not in self._wanted:
-                rows = torch.zeros(self._size, 1, dtype=torch.bool, device=self._device)
-                self._wanted[loss] = rows
+                self._wanted[loss] = self._unused.pop()
         for loss, rows in self._wanted.items():
             rows.copy_(torch.tensor([[each is loss] for each in losses]))
         return forgets

@@ -79,4 +79,5 @@ class SettingsTable:
         """The rows that move, by number; all others stay as they are."""
         rows = [moving.get(row, STILL) for row in range(self._table.shape[1])]
         columns = list(zip(*rows, strict=True))
-        self._table.copy_(torch.tensor(columns, dtype=self._table.dtype).unsqueeze(-1))
+        values = torch.tensor(columns, dtype=self._table.dtype).unsqueeze(-1)
+        self._table.copy_(values, non_blocking=True)  # CUDA takes them before it returns

@@ -10,6 +10,7 @@ from ray.exceptions import (
 
 from ganray.secrets import redact
 from ganray.trial import Cause
+from ganray.tuning.faults import TrialLostError
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "low on memory")
 _NODE_LOST = ("its node has died", "its node was lost", "node is dead", "preempted")
@@ -25,6 +26,8 @@ def _cause(error: BaseException) -> Cause:
     if isinstance(error, RayTaskError):
         if isinstance(error.cause, RayActorError):  # of the engine that the trial was in
             return _cause(error.cause)
+        if isinstance(error.cause, TrialLostError):
+            return Cause.PROCESS_DIED
         return _cause_of_exception(error.cause or error, text)
     if isinstance(error, RayActorError):
         if getattr(error, "actor_init_failed", False):

@@ -8,9 +8,16 @@ from typing import Any
 
 from ganray.data.dataset import Dataset
 from ganray.gan.shared_cohort import CohortError
-from ganray.gan.streams import Stream, new_stream, on_stream
+from ganray.gan.streams import (
+    Stream,
+    check_gpu,
+    keep_workspaces_small,
+    new_stream,
+    on_stream,
+)
 from ganray.secrets import redacted_errors, redacted_log
 from ganray.tuning.cohorts import Cohorts, Leave
+from ganray.tuning.faults import TrialLostError
 from ganray.tuning.worker import Worker, Workplace
 
 log = redacted_log("ganray.tuning")
@@ -58,6 +65,7 @@ class Engine:
     """
 
     def __init__(self, spec: str, dataset: Dataset, slots: int) -> None:
+        keep_workspaces_small()
         self._workplace = Workplace(spec, dataset)
         self._slots = self._free = slots
         self._cohorts: Cohorts | None = None
@@ -76,9 +84,9 @@ class Engine:
             As `Worker.next_report`.
 
         Raises:
-            KeyError: it has left; else what its training raises, and then it has.
+            TrialLostError: it is not here; else what its training raises, and then it leaves.
         """
-        seat = self._seats[number] if config is None else self._sit(number)
+        seat = self._seat(number) if config is None else self._sit(number)
         try:
             with seat.busy, on_stream(seat.stream):
                 if config is not None:
@@ -86,13 +94,14 @@ class Engine:
                     self._await_slot(seat)
                     self._fuse(seat)
                 if seat.worker is None or seat.has_left:
-                    raise KeyError(f"trial {number} has left its engine")
+                    raise TrialLostError(f"trial {number} is not in this engine")
                 return seat.worker.next_report()
         except CohortError as error:  # it was one trial's, and nobody knows whose
             log.error("trials that step together cannot go on, their engine ends: %r", error)
             os._exit(1)
         except BaseException:
             seat.has_left = True
+            self._end_if_broken()
             with seat.busy:
                 self._let_go(number, seat)
             raise
@@ -126,9 +135,24 @@ class Engine:
         seat.busy.release()
         self.leave(number)
 
+    def _seat(self, number: int) -> Seat:
+        with self._changed:
+            if number not in self._seats:
+                raise TrialLostError(f"trial {number} is not in this engine")
+            return self._seats[number]
+
+    def _end_if_broken(self) -> None:
+        """End the engine if nothing runs on its GPU any more, whosever error that was."""
+        try:
+            check_gpu()
+        except Exception as error:
+            log.error("the GPU takes no more work of this engine, which ends: %r", error)
+            os._exit(1)
+
     def _sit(self, number: int) -> Seat:
         """A seat for a trial; an earlier launch of it, unheard by now, leaves first."""
         self.leave(number)
+        self._end_if_broken()
         seat = Seat(new_stream())
         with self._changed:
             self._seats[number] = seat
@@ -160,11 +184,18 @@ class Engine:
             return seat
 
     def _let_go(self, number: int, seat: Seat) -> None:
-        if seat.worker is not None and seat.has_slot:
-            with on_stream(seat.stream):
-                seat.part()
-                seat.worker.leave()
-        seat.worker = None
+        worker, seat.worker = seat.worker, None
+        try:
+            if worker is not None and seat.has_slot:
+                with on_stream(seat.stream):
+                    seat.part()
+                    worker.leave()
+        except Exception as error:  # there was no memory, say: others need its slot all the same
+            log.warning("trial %d left its engine with less than it should: %r", number, error)
+        finally:
+            self._free_slot(number, seat)
+
+    def _free_slot(self, number: int, seat: Seat) -> None:
         with self._changed:
             if self._seats.get(number) is seat:
                 del self._seats[number]

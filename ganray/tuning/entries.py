@@ -5,7 +5,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ganray.trial import Outcome, Signals, State, StopRecord, Verdict
-from ganray.tuning.faults import Fault, may_go_on
+from ganray.tuning.faults import Fault, tries_left
 from ganray.tuning.pruner import reports_of
 
 # the grounds on which it was stopped, or would have been
@@ -40,7 +40,7 @@ def faults_of(frozen: FrozenTrial) -> list[Fault]:
 def retries_of(frozen: FrozenTrial) -> int:
     """After how many of its faults it went on."""
     faults = faults_of(frozen)
-    return sum(may_go_on(faults[: i + 1]) for i in range(len(faults)))
+    return sum(tries_left(faults[: i + 1]) > 0 for i in range(len(faults)))
 
 
 def stop_record(frozen: FrozenTrial, attribute: str) -> StopRecord | None:

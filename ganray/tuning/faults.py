@@ -12,8 +12,8 @@ from ganray.trial import Cause
 
 # How often a trial may fail for one cause without a new report in between. Nodes come and go; that
 # a hundred of them were lost under one trial is no chance. A process that dies may have been killed
-# for the memory that it takes, by the kernel. Who ran out of memory beside others on a GPU is tried
-# once more with one for itself: see `Roster`.
+# for the memory that it takes, by the kernel. The last try of a trial that has had others beside it
+# is one without them: see `Roster`.
 RETRIES: Final[dict[Cause, int]] = {
     Cause.NODE_LOST: 100,
     Cause.PROCESS_DIED: 3,
@@ -21,6 +21,10 @@ RETRIES: Final[dict[Cause, int]] = {
     Cause.SILENT: 0,
     Cause.EXCEPTION: 0,
 }
+
+
+class TrialLostError(Exception):
+    """An engine has no such trial: it died since, and began anew, or had the trial leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class Fault:
         return cls(**{**values, "cause": Cause(values["cause"])})
 
 
-def may_go_on(faults: Sequence[Fault]) -> bool:
-    """Whether a trial is tried again after the last of its faults."""
+def tries_left(faults: Sequence[Fault]) -> int:
+    """How often a trial may be tried again after the last of its faults."""
     last = faults[-1]
     alike = [f for f in faults if f.cause is last.cause and f.update == last.update]
-    return len(alike) <= RETRIES[last.cause]
+    return max(0, RETRIES[last.cause] + 1 - len(alike))

@@ -13,11 +13,10 @@ from ray.exceptions import RayError
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
 from ganray.tuning.cluster import capacity, has_shared_gpu
-from ganray.tuning.room import measure_slots
+from ganray.tuning.room import measure_slots, seats_of
 from ganray.tuning.slots import EngineActor, SlotTrial
 from ganray.tuning.trainable import GanTrial
 
-SPARE = 8  # slots for which one more trial waits, ready to take the next one that is free
 ANSWERS_WITHIN = 10.0  # seconds
 CONTROLS = 8  # calls that an engine takes beside those of its trials
 
@@ -65,14 +64,14 @@ class Processes(Hosting):
     Attributes:
         trainable: what Tune runs for a trial.
         capacity: how many trials Tune may have, whenever it is called.
-        shares_gpus: whether a trial may have others beside it on its GPU.
+        crowded: whether a trial may have others beside it on its GPU, or in its process.
     """
 
     def __init__(self, spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float]) -> None:
         shared = tune.with_parameters(GanTrial, dataset=dataset, spec=spec.to_json())
         self.trainable = tune.with_resources(shared, partial(resources_of, spec, resources))
         self.capacity = capacity(spec, resources)
-        self.shares_gpus = has_shared_gpu(resources, spec)
+        self.crowded = has_shared_gpu(resources, spec)
 
 
 class Engines(Hosting):
@@ -98,11 +97,11 @@ class Engines(Hosting):
         self, spec: SweepSpec, dataset: Dataset, resources: Mapping[str, float], slots: int
     ) -> None:
         self.trainable = tune.with_resources(SlotTrial, tune.PlacementGroupFactory([ATTACHED]))
-        self.shares_gpus = slots > 1 and resources["GPU"] > 0.0
+        self.crowded = slots > 1
         self._concurrency = spec.search.concurrency
         engines = spec.search.model_copy(update={"concurrency": "auto"})
         self._fitting = capacity(spec.model_copy(update={"search": engines}), resources)
-        self._seats = slots + -(-slots // SPARE)
+        self._seats = seats_of(slots)
         kept = cloudpickle.dumps(ray.put(dataset))  # type: ignore[no-untyped-call]
         self._start = partial(start_engine, spec.to_json(), kept, resources, slots)
         self._engines: dict[str, Any] = {}
@@ -198,7 +197,7 @@ def start_engine(
         "num_cpus": resources["CPU"],
         "num_gpus": resources["GPU"],
         "max_restarts": -1,
-        "max_concurrency": 2 * slots + slots // SPARE + CONTROLS,
+        "max_concurrency": slots + seats_of(slots) + CONTROLS,
     }
     return ray.remote(**options)(EngineActor).remote(spec, dataset, slots)
 

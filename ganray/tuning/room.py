@@ -14,7 +14,8 @@ from optuna.samplers import RandomSampler
 
 from ganray.data.dataset import Dataset
 from ganray.errors import ResourceError
-from ganray.gan.streams import Stream, new_stream, on_stream
+from ganray.gan.shared_cohort import CohortError
+from ganray.gan.streams import Stream, keep_workspaces_small, new_stream, on_stream
 from ganray.spec.models import Budget, SweepSpec
 from ganray.spec.space import Choices
 from ganray.trial import TrialConfig
@@ -29,6 +30,7 @@ USABLE = 0.95  # of a GPU's memory: allocators leave gaps
 PACED = 64  # updates of each trial whose pace is measured, after as many that are not
 GAIN = 1.1  # times as much that twice as many slots must get done
 MOST = 64  # slots
+SPARE = 8  # slots for which one more trial waits, ready to take the next one that is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,14 @@ def measure_room(spec: SweepSpec, dataset: Dataset) -> Room:
 def measure_slots(spec: SweepSpec, dataset: Dataset) -> int:
     """How many trials to train side by side in one process here: a power of two.
 
-    Twice as many are tried as long as they get a tenth more done, and their memory is there.
+    Twice as many are tried as long as they get a tenth more done, and their memory is there, with
+    that of trials that wait.
 
     Args:
         spec: the sweep.
         dataset: its data.
     """
+    keep_workspaces_small()
     budget = Budget(updates=2 * PACED, reports=2)
     small = spec.model_copy(update={"budget": budget, "prune": None})
     workbench = Workbench(small, dataset)
@@ -98,8 +102,12 @@ def measure_slots(spec: SweepSpec, dataset: Dataset) -> int:
     slots, pace = 1, 0.0
     for tried in (2**power for power in range(MOST.bit_length())):
         try:
-            found = _pace(workbench, list(itertools.islice(configs, tried)))
+            found = _pace(workbench, list(itertools.islice(configs, seats_of(tried))), tried)
         except torch.OutOfMemoryError:
+            break
+        except CohortError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
             break
         if found < GAIN * pace:
             break
@@ -107,24 +115,29 @@ def measure_slots(spec: SweepSpec, dataset: Dataset) -> int:
     return slots
 
 
-def _pace(workbench: Workbench, configs: Sequence[TrialConfig]) -> float:
-    """Updates a second of all these trials together, measuring included."""
-    with ThreadPoolExecutor(len(configs)) as threads:
-        streams = [new_stream() for _ in configs]
+def seats_of(slots: int) -> int:
+    """How many trials are there for so many slots: so many more that none waits for the driver."""
+    return slots + -(-slots // SPARE)
 
-        def train(session: Session, stream: Stream) -> None:
-            with on_stream(stream):
-                session.next_report()
 
-        sessions = [Session(workbench, config) for config in configs]
-        if workbench.spec.resources.fused:
-            cohorts = Cohorts(len(sessions), workbench.networks)
-            for session in sessions:
-                cohorts.join(session.trainer)
+def _pace(workbench: Workbench, configs: Sequence[TrialConfig], slots: int) -> float:
+    """Updates a second of as many trials as there are slots, measuring included; others wait."""
+    there = [Session(workbench, config) for config in configs]
+    sessions, streams = there[:slots], [new_stream() for _ in range(slots)]
+    if workbench.spec.resources.fused:
+        cohorts = Cohorts(slots, workbench.networks)
+        for session in sessions:
+            cohorts.join(session.trainer)
+
+    def train(session: Session, stream: Stream) -> None:
+        with on_stream(stream):
+            session.next_report()
+
+    with ThreadPoolExecutor(slots) as threads:
         list(threads.map(train, sessions, streams))  # what is loaded and compiled at first
         began = time.perf_counter()
         list(threads.map(train, sessions, streams))
-        return len(configs) * PACED / (time.perf_counter() - began)
+        return slots * PACED / (time.perf_counter() - began)
 
 
 def candidates(spec: SweepSpec) -> Iterator[TrialConfig]:

@@ -51,8 +51,9 @@ class Roster:
         capacity: how many trials may run at the moment.
         again: trials to take up first: those that an earlier start left unfinished.
         on_last: called once, when the last trial was asked for.
-        shares_gpus: whether trials run beside others on a GPU. One that ran out of memory there
-            waits until no other runs or is to be run, and then has a GPU for itself.
+        crowded: whether trials run beside others on a GPU, or in a process. One whose last try is
+            next, as it ran out of memory there, or the process died again and again, waits for that
+            until no other runs or is to be run.
     """
 
     def __init__(
@@ -64,15 +65,15 @@ class Roster:
         again: Iterable[int] = (),
         on_last: Callable[[], None] = lambda: None,
         *,
-        shares_gpus: bool = False,
+        crowded: bool = False,
     ) -> None:
         self.study = study
         self.recorders = recorders
         self.limits = limits
         self._capacity = capacity
         self._again = deque(again)
-        self._alone: deque[int] = deque()  # those that wait for a GPU of their own
-        self._shares_gpus = shares_gpus
+        self._alone: deque[int] = deque()  # those that wait until nothing else runs
+        self._crowded = crowded
         self._on_last = on_last
         self._running: set[int] = set()
         self._waiting: set[int] = set()  # of these, who has no worker yet
@@ -136,9 +137,9 @@ class Roster:
         self._running.discard(number)
         if self.study.has_ended(number):
             return None
-        if self.study.record_fault(number, cause, reason):
-            is_crowded = cause is Cause.OUT_OF_MEMORY and self._shares_gpus
-            (self._alone if is_crowded else self._again).append(number)
+        tries = self.study.record_fault(number, cause, reason)
+        if tries:
+            (self._alone if tries == 1 and self._crowded else self._again).append(number)
             return None
         return self.finish(number, Outcome.CRASHED, reason, cause)
 

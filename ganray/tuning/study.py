@@ -45,7 +45,7 @@ from ganray.tuning.entries import (
     started_at,
     stop_record,
 )
-from ganray.tuning.faults import Fault, may_go_on
+from ganray.tuning.faults import Fault, tries_left
 from ganray.tuning.objective import final_objective
 from ganray.tuning.patient_storage import PatientStorage
 from ganray.tuning.places import Located, settled, study_location
@@ -357,14 +357,14 @@ class SweepStudy:
         running.history.append(signals)
         return Decision(verdict, stop)
 
-    def record_fault(self, number: int, cause: Cause, reason: str) -> bool:
-        """Record that a trial failed; whether it goes on all the same, by `ask_again`."""
+    def record_fault(self, number: int, cause: Cause, reason: str) -> int:
+        """Record that a trial failed; how many tries it has left, each by `ask_again`."""
         running = self._run(number)
         update = running.history[-1].update if running.history else 0
         fault = Fault(cause, reason, update, now_ms())
         faults = [*faults_of(self._frozen(number)), fault]
         running.trial.set_user_attr(FAULTS, [asdict(f) for f in faults])
-        return may_go_on(faults)
+        return tries_left(faults)
 
     def finish(
         self, number: int, outcome: Outcome, reason: str = "", cause: Cause | None = None

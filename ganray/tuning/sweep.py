@@ -164,7 +164,7 @@ class Sweep:
             hosting.capacity,
             again=study.resumable(),
             on_last=self._prepare_end,
-            shares_gpus=hosting.shares_gpus,
+            crowded=hosting.crowded,
         )
         minutes = spec.budget.silence_minutes
         scheduler = StudyScheduler(roster, None if minutes is None else 60.0 * minutes, hosting)

@@ -20,7 +20,7 @@ from ganray.data.gaussians import ring
 from ganray.gan.fusing import refusal
 from ganray.gan.real import RealData
 from ganray.gan.shared_cohort import SharedCohort
-from ganray.gan.streams import Stream, new_stream, on_stream
+from ganray.gan.streams import Stream, keep_workspaces_small, new_stream, on_stream
 from ganray.gan.trainer import GanTrainer
 from ganray.trial import TrialConfig
 
@@ -185,6 +185,7 @@ class Host:
 
     def __init__(self, device: str, place: int = 0) -> None:
         torch.set_num_threads(1)
+        keep_workspaces_small()
         self._device = device
         self._place = place
         self._data: dict[str, RealData] = {}

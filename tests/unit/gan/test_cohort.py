@@ -284,6 +284,30 @@ def test_a_trial_that_leaves_is_saved_loaded_and_rejoins_goes_on_as_if_nothing_h
         assert_equal(tensors(resumed), tensors(whole))
 
 
+def test_nothing_of_a_trial_is_left_in_its_row(data):
+    """Of one whose weights were clipped, say."""
+    together, second, alone = cohort(data, size=1), trainer(data, d_lr=0.1), trainer(data, d_lr=0.1)
+    row = together.join(trainer(data, weight_clip=0.01, g_weight_clip=0.01, ema=0.9))
+    together.advance({row: 5})
+    together.leave(row)
+    together.advance({together.join(second): 9})
+    alone.advance(9)
+    assert_alike(second, alone)
+
+
+def test_a_trial_without_memory_to_leave_leaves_its_row(data, monkeypatch):
+    def fail(_tensors: object) -> None:
+        raise torch.OutOfMemoryError
+
+    together = cohort(data, size=1)
+    row = together.join(trainer(data))
+    with monkeypatch.context() as patch:
+        patch.setattr("ganray.gan.cohort.move_out", fail)
+        with pytest.raises(torch.OutOfMemoryError):
+            together.leave(row)
+    assert together.join(trainer(data)) == row
+
+
 def test_a_state_may_be_loaded_into_a_trial_in_its_row(data):
     source, target = trainer(data, seed=1, ema=0.9), trainer(data, ema=0.9)
     source.advance(7)

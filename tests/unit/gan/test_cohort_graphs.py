@@ -200,6 +200,25 @@ def test_where_recording_fails_a_cohort_goes_on_without_and_says_why(
     assert told.getMessage().endswith("recording failed: no room")
 
 
+def test_cohort_that_cannot_be_recorded_again_goes_on_without(data, recordings, monkeypatch):
+    record = CountingRecorder.__call__
+
+    def fail_later(self: CountingRecorder, update: Update) -> Update:
+        if CountingRecorder.made == 2:
+            raise RuntimeError("no room")
+        return record(self, update)
+
+    monkeypatch.setattr(CountingRecorder, "__call__", fail_later)
+    together, alone = cohort(data, size=2), trainer(data, loss="lsgan", graphs="off")
+    first, late = trainer(data, loss="hinge"), trainer(data, loss="lsgan")
+    together.advance({together.join(first): 4})
+    assert together.is_recorded
+    together.advance({together.join(late): 8})
+    assert not together.is_recorded
+    alone.advance(8)
+    torch.testing.assert_close(weights(late), weights(alone), rtol=1e-9, atol=1e-12)
+
+
 def test_trial_that_has_graphs_of_its_own_does_not_join(data, recordings):
     alone = trainer(data)
     alone.advance(2)

@@ -311,10 +311,12 @@ def test_where_recording_fails_a_trial_trains_without_and_says_why(
     options = {"penalty": "wgan_gp", "ema": 0.9, "lr_schedule": "linear", "graphs": graphs}
     with caplog.at_level(logging.INFO), recording_on_the_cpu(broken):
         eager, failed = make(**options | {"graphs": "off"}), make(**options)
+        draws = failed.rng
         for each in (eager, failed):
             each.advance(10)
             each.advance(10)
     need_alike(eager, failed)
+    assert failed.rng is not draws  # which may still be recorded
     assert messages(caplog) == [
         (
             level,
@@ -354,6 +356,13 @@ def test_what_cannot_be_recorded_is_not_tried(changes, reason, recording, monkey
     assert reason in warning[1]
 
 
+def test_data_that_are_not_on_the_gpu_are_not_recorded(recording, monkeypatch):
+    monkeypatch.setitem(graphs.RECORDERS, "meta", OperationRecorder)
+    away = points()
+    away.device = torch.device("meta")
+    assert not graphs.are_wanted(CONFIG, MLP, away)
+
+
 def test_networks_of_your_own_are_not_recorded(recording):
     own = {"name": "custom", "generator": "nets:G", "discriminator": "nets:D"}
     assert not graphs.are_wanted(CONFIG, own, points())
@@ -386,6 +395,8 @@ class Cuda:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[str] = []
         self.signature = inspect.signature(torch.cuda.graph)
+        clear = "_cuda_clearCublasWorkspaces"  # there is none where torch has no CUDA
+        monkeypatch.setattr(torch._C, clear, lambda: self.events.append("clear"), raising=False)
         for name in ("Stream", "CUDAGraph", "graph", "stream"):
             monkeypatch.setattr(torch.cuda, name, getattr(self, name))
         monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
@@ -393,7 +404,8 @@ class Cuda:
         monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current")
         monkeypatch.setattr(torch.cuda, "synchronize", lambda: self.events.append("wait for all"))
 
-    def Stream(self, _device: torch.device) -> SimpleNamespace:
+    def Stream(self, _device: torch.device, priority: int) -> SimpleNamespace:
+        assert priority == -1  # of a pool from which no trial has one
         return SimpleNamespace(wait_stream=lambda which: self.events.append(f"after {which}"))
 
     def CUDAGraph(self) -> SimpleNamespace:
@@ -422,7 +434,8 @@ def test_a_recording_follows_a_warm_up_on_a_stream_of_its_own(monkeypatch):
     record = graphs.CudaRecorder(torch.Generator())
     replay = record(lambda: cuda.events.append("update"))
     warm_up = ["after current", "aside", "update", "update", "update", "draws"]
-    assert cuda.events == [*warm_up, "record", "update", "recorded", "back", "wait for all"]
+    recording = ["clear", "record", "update", "recorded", "clear"]
+    assert cuda.events == [*warm_up, *recording, "back", "wait for all"]
     replay()
     assert cuda.events[-1] == "replay"
 
@@ -432,7 +445,7 @@ def test_nobody_waits_for_all_of_the_gpu_while_another_thread_records(monkeypatc
     cuda = Cuda(monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
-        torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None)
+        torch.cuda, "Stream", lambda *_, **__: SimpleNamespace(wait_stream=lambda _: None)
     )
     others: list[threading.Thread] = []
 

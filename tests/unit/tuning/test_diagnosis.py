@@ -13,6 +13,7 @@ from ray.exceptions import (
 
 from ganray.trial import Cause
 from ganray.tuning.diagnosis import diagnose
+from ganray.tuning.faults import TrialLostError
 
 
 def raised(cause: Exception) -> RayTaskError:
@@ -37,6 +38,7 @@ KILLED = (
 ERRORS = [
     (raised(ValueError("batch of 9")), Cause.EXCEPTION),
     (raised(MemoryError()), Cause.OUT_OF_MEMORY),
+    (raised(TrialLostError("trial 3 is not in this engine")), Cause.PROCESS_DIED),
     (raised(died(KILLED)), Cause.PROCESS_DIED),  # the engine that the trial was in
     (raised(died("The actor died because its node has died.")), Cause.NODE_LOST),
     (raised(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")), Cause.OUT_OF_MEMORY),

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from ganray.spec.models import Resources, SweepSpec
 from ganray.trial import Signals, TrialConfig
 from ganray.tuning import engine as module
 from ganray.tuning.engine import Engine
+from ganray.tuning.faults import TrialLostError
 from ganray.tuning.session import Session
-from ganray.tuning.worker import Workplace
+from ganray.tuning.worker import Worker, Workplace
 from tests.conftest import small_spec
+
+pytestmark = pytest.mark.timeout(60)
 
 PLAIN = TrialConfig(batch_size=16, latent_dim=4)
 CONFIGS = {
@@ -113,7 +117,7 @@ def test_trial_that_waits_may_leave(build, threads: ThreadPoolExecutor, tmp_path
     second = threads.submit(engine.step, 1, config_of(1))
     eventually(lambda: engine.is_waiting(1))
     engine.leave(1)
-    with pytest.raises(KeyError, match="trial 1 has left"):
+    with pytest.raises(TrialLostError, match="trial 1 is not"):
         second.result(20.0)
     assert not (tmp_path / "results/small/trials/0001").exists()  # it did nothing
     engine.leave(0)
@@ -137,7 +141,7 @@ def test_error_is_of_one_trial_alone(
     with pytest.raises(MemoryError, match="not here"):
         whole(engine, 1)
     assert beside.result(20.0) == expected
-    with pytest.raises(KeyError):
+    with pytest.raises(TrialLostError):
         engine.step(1, None)
     assert [each.result(20.0) for each in both(engine, threads)] == ["done", "done"]
 
@@ -199,6 +203,82 @@ def test_trial_that_was_only_slow_is_let_go(build, monkeypatch: pytest.MonkeyPat
     engine.evict(0)
     engine.evict(0)
     assert engine.step(1, config_of(1))["signals"].update == 10
+
+
+def test_trial_of_an_engine_that_has_begun_anew_is_lost(build) -> None:
+    with pytest.raises(TrialLostError, match="trial 7 is not"):
+        build(1).step(7, None)
+
+
+def test_slot_of_a_trial_that_fails_while_it_is_told_to_leave_is_free_once(
+    build, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, goes_on = threading.Event(), threading.Event()
+
+    def fail(self: Session) -> Signals:
+        told.set()
+        goes_on.wait(20.0)
+        raise ValueError("the trial's own")
+
+    engine = build(1)
+    engine.step(0, config_of(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "next_report", fail)
+        failing = threads.submit(engine.step, 0, None)
+        told.wait(20.0)
+        leaving = threads.submit(engine.leave, 0)
+        eventually(lambda: engine._seats[0].has_left)
+        goes_on.set()
+        with pytest.raises(ValueError, match="own"):
+            failing.result(20.0)
+        leaving.result(20.0)
+    engine.step(1, config_of(1))
+    waiting = threads.submit(engine.step, 2, config_of(2))
+    eventually(lambda: engine.is_waiting(2))
+    engine.leave(1)
+    assert waiting.result(20.0)["signals"].update == 10
+
+
+def test_error_after_which_the_gpu_takes_no_work_is_the_end_of_the_engine(
+    build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: object) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    engine = build(1)
+    engine.step(0, config_of(0))
+    monkeypatch.setattr(Session, "next_report", fail)
+    monkeypatch.setattr(module, "check_gpu", fail)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit):
+        engine.step(0, None)
+
+
+def test_trial_works_on_a_stream_of_its_own(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams, current, seen = iter("ab"), ["default"], []
+
+    @contextmanager
+    def on_stream(stream: str) -> Iterator[None]:
+        current.append(stream)
+        yield
+        current.pop()
+
+    next_report, leave = Session.next_report, Worker.leave
+    monkeypatch.setattr(module, "new_stream", lambda: next(streams))
+    monkeypatch.setattr(module, "on_stream", on_stream)
+    monkeypatch.setattr(
+        Session, "next_report", lambda self: seen.append(current[-1]) or next_report(self)
+    )
+    monkeypatch.setattr(Worker, "leave", lambda self: seen.append(current[-1]) or leave(self))
+    engine = build(2)
+    for number in (0, 1, 0):
+        engine.step(number, None if number in engine._seats else config_of(number))
+    engine.leave(1)
+    engine.leave(0)
+    assert seen == ["a", "b", "a", "b", "a"]
 
 
 # --- trials that step together --------------------------------------------------------------------
@@ -279,3 +359,17 @@ def test_update_of_all_that_fails_is_the_end_of_their_engine(
     monkeypatch.setattr(os, "_exit", end)
     with pytest.raises(SystemExit):
         fused(1).step(0, config_of(0))
+
+
+def test_fused_trial_without_memory_to_leave_leaves_its_slot(
+    fused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_tensors: object) -> None:
+        raise MemoryError
+
+    engine = fused(1)
+    engine.step(0, config_of(0))
+    with monkeypatch.context() as patch:
+        patch.setattr("ganray.gan.cohort.move_out", fail)
+        engine.leave(0)
+    assert engine.step(1, config_of(1))["signals"].update == 10

@@ -73,12 +73,12 @@ def test_a_few_trials_more_than_slots_are_there(
 
 
 @pytest.mark.parametrize(
-    ("slots", "gpu", "shares"), [(1, 1.0, False), (2, 1.0, True), (2, 0.0, False)]
+    ("slots", "gpu", "crowded"), [(1, 1.0, False), (2, 1.0, True), (2, 0.0, True)]
 )
-def test_trials_in_slots_share_their_gpu(
-    slots: int, gpu: float, shares: bool, started: list[str], tmp_path: Path
+def test_trials_in_slots_have_others_beside_them(
+    slots: int, gpu: float, crowded: bool, started: list[str], tmp_path: Path
 ) -> None:
-    assert engines(tmp_path, slots, gpu=gpu).shares_gpus is shares
+    assert engines(tmp_path, slots, gpu=gpu).crowded is crowded
 
 
 class Lost:

@@ -1,5 +1,6 @@
 """How many trials fit on a GPU; what torch says of one is made up."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from ganray.data.gaussians import ring
 from ganray.errors import ResourceError
-from ganray.gan.shared_cohort import SharedCohort
+from ganray.gan.shared_cohort import CohortError, SharedCohort
 from ganray.tuning import room as module
 from ganray.tuning.room import Room, candidates, measure_room, measure_slots
 from ganray.tuning.session import Workbench
@@ -79,8 +80,9 @@ def test_slots_are_doubled_as_long_as_more_gets_done(
 ) -> None:
     tried: list[int] = []
 
-    def pace(workbench: object, configs: list[object]) -> float:
-        tried.append(len(configs))
+    def pace(workbench: object, configs: list[object], slots: int) -> float:
+        assert len(configs) == slots + max(1, slots // 8)
+        tried.append(slots)
         found = paces[len(tried) - 1]
         if found is None:
             raise torch.OutOfMemoryError
@@ -110,3 +112,19 @@ def test_slots_of_trials_that_step_together_are_measured_so(
     resources = {"slots_per_gpu": "auto", "fused": True}
     measure_slots(small_spec(tmp_path, resources=resources), ring(train_size=200))
     assert joined == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("cause", "error"), [(torch.OutOfMemoryError(), None), (ValueError(), CohortError)]
+)
+def test_slots_that_memory_is_not_there_for_when_they_step_together_are_not_taken(
+    cause: Exception, error: type[Exception] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pace(workbench: object, configs: list[object], slots: int) -> float:
+        if slots == 4:
+            raise CohortError from cause
+        return float(slots)
+
+    monkeypatch.setattr(module, "_pace", pace)
+    with pytest.raises(error) if error else nullcontext():
+        assert measure_slots(small_spec(tmp_path), ring(train_size=200)) == 2

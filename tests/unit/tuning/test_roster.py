@@ -169,7 +169,7 @@ def test_sweep_that_goes_on_takes_up_what_was_left_first(tmp_path: Path, study: 
 def test_trial_that_ran_out_of_memory_beside_others_goes_on_when_it_can_be_alone(
     study: SweepStudy,
 ) -> None:
-    roster = Roster(study, [], SweepLimits(None, 5), lambda: 2, shares_gpus=True)
+    roster = Roster(study, [], SweepLimits(None, 5), lambda: 2, crowded=True)
     assert numbers(roster, 2) == [0, 1]
     roster.fail(0, Cause.OUT_OF_MEMORY, "CUDA out of memory")
     assert numbers(roster, 2) == [2, None]
@@ -185,6 +185,22 @@ def test_trial_that_ran_out_of_memory_beside_others_goes_on_when_it_can_be_alone
     roster.fail(0, Cause.OUT_OF_MEMORY, "CUDA out of memory")
     assert roster.is_done
     assert study.outcomes()[0] is Outcome.CRASHED
+
+
+def test_trial_whose_process_dies_again_and_again_is_tried_alone_at_last(
+    study: SweepStudy,
+) -> None:
+    """One beside it may be why it dies; or it is itself why others die."""
+    roster = Roster(study, [], SweepLimits(None, 5), lambda: 2, crowded=True)
+    numbers(roster, 2)
+    for _ in range(2):
+        roster.fail(0, Cause.PROCESS_DIED, "the actor died")
+        assert numbers(roster, 1) == [0]  # at once, beside the other one
+    roster.fail(0, Cause.PROCESS_DIED, "the actor died")
+    for number in (1, 2, 3):
+        assert 0 not in numbers(roster, 1)
+        complete(roster, number)
+    assert numbers(roster, 2) == [0, None]
 
 
 def test_trial_that_ran_out_of_memory_with_a_gpu_for_itself_goes_on_at_once(
