@@ -1,8 +1,9 @@
-"""A recorder for the CPU, which keeps exactly what a CUDA graph keeps.
+"""A recorder for the CPU, which keeps of operations what a CUDA graph keeps.
 
 It logs each operation that torch is told, with its arguments as they were, and its results at
 their addresses. A replay runs the same operations on the same tensors: what Python decided, and
-each number that it passed, is what it was while the update was recorded.
+each number that it passed, is what it was while the update was recorded. Streams, and copies from
+the host, are beyond it.
 """
 
 from collections.abc import Callable, Iterator, Mapping

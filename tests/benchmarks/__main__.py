@@ -4,7 +4,7 @@ make bench                            the quick subset, some minutes, beside wha
                                       for this kind of machine: whatever is 1.5 times worse is told
 python -m tests.benchmarks sweep      16 trials of a second, whole processes: ganray, the stock
                                       recipe, bare Tune, Optuna with processes
-python -m tests.benchmarks long       6 trials of half a minute, ganray beside bare Tune
+python -m tests.benchmarks long       16 trials of half a minute, ganray beside bare Tune
 python -m tests.benchmarks step       an update of D and one of G, beside a loop written by hand
                                       and beside the least that they can take
 python -m tests.benchmarks fused      1 to 16 trials that step together, beside one after the other

@@ -48,7 +48,7 @@ class Run:
 
 
 def sweep(runs: int, *, long: bool = False) -> Rows:
-    """Sixteen trials of a second, through each way in turn; or six of half a minute."""
+    """Sixteen trials of a second, or of half a minute, through each way in turn."""
     kind = "long" if long else "short"
     ways = LONG_WAYS if long else tuple(WAYS)
     found: dict[str, list[Run]] = {way: [] for way in ways}
