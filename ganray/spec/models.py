@@ -3,6 +3,7 @@
 Each class is a part; unknown keys are errors. Rules that concern several parts are in `checks`.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -244,6 +245,13 @@ class SweepSpec(Part):
     def to_json(self) -> str:
         """What was given, no defaults; `SweepSpec.model_validate_json` reads it back equal."""
         return self.model_dump_json(exclude_unset=True)
+
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        """Pickled as JSON: some parts are of classes that stand in no file.
+
+        Ray would send those classes along, and make them anew wherever it reads one.
+        """
+        return type(self).model_validate_json, (self.to_json(),)
 
     def trial_config(self, number: int, params: dict[str, Any]) -> TrialConfig:
         """The whole configuration of trial `number`: file, searched values, a seed of its own."""

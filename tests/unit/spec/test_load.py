@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray import cloudpickle
 from ruamel.yaml import YAML
 
 from ganray.errors import SpecError
@@ -782,6 +783,13 @@ def test_whole_number_is_good_where_a_fraction_is_expected() -> None:
     spec = parse_sweep(SMALL | {"trainer": {"d_lr": 1}})
     assert spec.trainer.d_lr == 1.0
     assert isinstance(spec.trainer.d_lr, float)
+
+
+def test_sweep_can_be_pickled_without_its_classes() -> None:
+    spec = load_sweep(SWEEPS / "ring.yaml")
+    pickled = cloudpickle.dumps(spec)  # as Ray does
+    assert cloudpickle.loads(pickled) == spec
+    assert b"Choices" not in pickled
 
 
 def test_trial_configuration_is_the_file_with_the_searched_values_over_it() -> None:
