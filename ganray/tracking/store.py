@@ -1,13 +1,13 @@
 """Which MLflow store, and a client for it."""
 
-import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from ganray.garbage import uncollected
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +59,7 @@ def search_runs(client: "MlflowClient", experiments: Sequence[str], where: str) 
     """
 
     def page(token: str | None) -> "PagedList[Run]":
-        with _uncollected():
+        with uncollected():  # read from a database, a run is a hundred objects
             return client.search_runs(list(experiments), where, max_results=PAGE, page_token=token)
 
     return _all_pages(page)
@@ -78,18 +78,3 @@ def _all_pages(page: "Callable[[str | None], PagedList[Entity]]") -> Iterator[En
         found = page(token)
         yield from found
         token = found.token or ""
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would go through a page's objects again and again.
-
-    Read from a database, a run is a hundred of them; its collections took more than half the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -1,7 +1,6 @@
 """The Ray cluster: joining or starting one, what it has, and how many trials it takes."""
 
 import contextlib
-import importlib
 import json
 import logging
 import math
@@ -14,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import ray
 
 from ganray.errors import ResourceError
+from ganray.garbage import load
 from ganray.spec.models import SweepSpec
 
 Given = TypeVar("Given")
@@ -65,12 +65,11 @@ def joined(meanwhile: Sequence[str] = ()) -> Iterator[None]:
 def _loading(modules: Sequence[str]) -> Iterator[None]:
     """Import modules in another thread meanwhile; who imports them later tells what is wrong."""
 
-    def load() -> None:
+    def try_to_load() -> None:
         with contextlib.suppress(Exception):
-            for module in modules:
-                importlib.import_module(module)
+            load(modules)
 
-    thread = threading.Thread(target=load, name="ganray-loading")
+    thread = threading.Thread(target=try_to_load, name="ganray-loading")
     thread.start()
     try:
         yield

@@ -1,15 +1,13 @@
 """What a process of its own does at a sweep's end; so it imports no more than that takes."""
 
-from importlib import import_module
-
+from ganray.garbage import load
 from ganray.trial import GeneratorSignature
 from ganray.tuning.places import CHECKPOINT, GENERATOR, read_file, write_file
 
 
 def load_exporter() -> None:
     """Import what exporting takes: torch's exporter imports its compiler at its first call."""
-    import_module("ganray.gan.export")
-    import_module("torch._dynamo")
+    load(("ganray.gan.export", "torch._dynamo"))
 
 
 def export_file(folder: str) -> GeneratorSignature:
@@ -20,9 +18,9 @@ def export_file(folder: str) -> GeneratorSignature:
     Raises:
         CheckpointError, ExportError, OSError: there is no such checkpoint, or it cannot be.
     """
-    from ganray.gan.checkpoint import load  # both are for the process that exports
+    from ganray.gan import checkpoint  # both are for the process that exports
     from ganray.gan.export import export_generator
 
-    program, signature = export_generator(load(read_file(f"{folder}/{CHECKPOINT}")))
+    program, signature = export_generator(checkpoint.load(read_file(f"{folder}/{CHECKPOINT}")))
     write_file(folder, GENERATOR, program)
     return signature
