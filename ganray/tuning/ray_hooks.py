@@ -7,7 +7,7 @@ out again, as a Tune trial of its own, and its worker finds its checkpoint.
 import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -237,6 +238,21 @@ class StudyScheduler(FIFOScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """As in `StudySearch`."""
         return {}
+
+
+@contextlib.contextmanager
+def started_workers() -> Iterator[None]:
+    """Let trials have the workers that Ray has started by now.
+
+    Tune asks for workers with a variable in their environment that Lightning needs; Ray, to whom
+    those that it has are others, would end them and start new ones.
+    """
+    given = dict(class_cache.DEFAULT_ENV_VARS)
+    class_cache.DEFAULT_ENV_VARS.clear()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS.update(given)
 
 
 def ray_config(assignment: Assignment) -> dict[str, Any]:

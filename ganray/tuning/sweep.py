@@ -24,7 +24,13 @@ from ganray.tuning.hosting import Engines, Processes, decided_slots
 from ganray.tuning.interrupts import Interrupts
 from ganray.tuning.lease import Lease
 from ganray.tuning.places import results_location
-from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, folder_name
+from ganray.tuning.ray_hooks import (
+    OutOfTime,
+    StudyScheduler,
+    StudySearch,
+    folder_name,
+    started_workers,
+)
 from ganray.tuning.real_picture import keep_real_picture
 from ganray.tuning.result import SweepResult
 from ganray.tuning.roster import Roster, SweepLimits
@@ -244,7 +250,8 @@ def run_experiment(trainable: Any, scheduler: StudyScheduler, name: str, spec: S
             verbose=0,
         ),
     )
-    tuner.fit()
+    with started_workers():
+        tuner.fit()
 
 
 def _sweep_record(

@@ -7,7 +7,9 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from ray import tune
 from ray.exceptions import ActorDiedError, RayTaskError
+from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
@@ -20,7 +22,13 @@ from ganray.tuning import ray_hooks
 from ganray.tuning.confirm import ConfirmStudy
 from ganray.tuning.hosting import Hosting
 from ganray.tuning.places import trial_location, write_file
-from ganray.tuning.ray_hooks import OutOfTime, StudyScheduler, StudySearch, ray_config
+from ganray.tuning.ray_hooks import (
+    OutOfTime,
+    StudyScheduler,
+    StudySearch,
+    ray_config,
+    started_workers,
+)
 from ganray.tuning.roster import Roster, SweepLimits
 from ganray.tuning.study import SweepStudy
 
@@ -413,3 +421,13 @@ def test_config_of_a_trial_is_all_that_a_worker_needs(study: SweepStudy) -> None
         "told": 0,
         "alone": False,
     }
+
+
+def test_actors_of_trials_ask_for_no_environment_that_started_workers_lack() -> None:
+    def asked() -> Any:
+        return _ActorClassCache().get(tune.Trainable)._default_options["runtime_env"]
+
+    usual = asked()
+    with started_workers():
+        assert asked() == {}
+    assert asked() == usual != {}
