@@ -8,13 +8,16 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ray
 
 from ganray.errors import ResourceError
 from ganray.garbage import load
 from ganray.spec.models import SweepSpec
+
+if TYPE_CHECKING:
+    from ray.tune import PlacementGroupFactory
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -198,6 +201,22 @@ def has_shared_gpu(resources: Mapping[str, float], spec: SweepSpec) -> bool:
     """Whether trials have but a share of a GPU each, and the sweep may use a whole one."""
     limit = spec.resources.max_gpus
     return 0.0 < resources["GPU"] < 1.0 and (limit is None or limit >= 1.0)
+
+
+def resources_of(
+    spec: SweepSpec, resources: Mapping[str, float], config: Mapping[str, Any]
+) -> "PlacementGroupFactory":
+    """What one trial takes: a whole GPU, if its share of one was too little memory for it.
+
+    Args:
+        spec: the sweep.
+        resources: of every other trial.
+        config: see `ray_config`.
+    """
+    from ray.tune import PlacementGroupFactory  # which Ray's start is not to wait for
+
+    whole = config["alone"] and has_shared_gpu(resources, spec)
+    return PlacementGroupFactory([{**resources, "GPU": 1.0} if whole else {**resources}])
 
 
 def capacity(spec: SweepSpec, resources: Mapping[str, float]) -> Callable[[], int]:

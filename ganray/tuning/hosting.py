@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 
 from ganray.data.dataset import Dataset
 from ganray.spec.models import SweepSpec
-from ganray.tuning.cluster import capacity, has_shared_gpu
+from ganray.tuning.cluster import capacity, has_shared_gpu, resources_of
 from ganray.tuning.room import measure_slots, seats_of
 from ganray.tuning.slots import EngineActor, SlotTrial
 from ganray.tuning.trainable import GanTrial
@@ -200,17 +200,3 @@ def start_engine(
         "max_concurrency": slots + seats_of(slots) + CONTROLS,
     }
     return ray.remote(**options)(EngineActor).remote(spec, dataset, slots)
-
-
-def resources_of(
-    spec: SweepSpec, resources: Mapping[str, float], config: Mapping[str, Any]
-) -> tune.PlacementGroupFactory:
-    """What one trial takes: a whole GPU, if its share of one was too little memory for it.
-
-    Args:
-        spec: the sweep.
-        resources: of every other trial.
-        config: see `ray_config`.
-    """
-    whole = config["alone"] and has_shared_gpu(resources, spec)
-    return tune.PlacementGroupFactory([{**resources, "GPU": 1.0} if whole else {**resources}])

@@ -1,13 +1,15 @@
 """What runs in a Ray actor of its own: one trial after another."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from ganray.data.dataset import Dataset
+from ganray.garbage import load
 from ganray.secrets import redacted_errors
-from ganray.tuning.session import guard_gpu
-from ganray.tuning.worker import Worker, Workplace
+
+if TYPE_CHECKING:
+    from ganray.tuning.worker import Worker
 
 
 class GanTrial(tune.Trainable):
@@ -26,6 +28,10 @@ class GanTrial(tune.Trainable):
             dataset: arrays in Ray's object store, one copy a node.
             spec: the sweep, as JSON.
         """
+        load(("ganray.tuning.worker",))  # with torch
+        from ganray.tuning.session import guard_gpu
+        from ganray.tuning.worker import Workplace
+
         self._workplace = Workplace(spec, dataset, lambda: guard_gpu(self._share_of_gpu))
         self._worker: Worker | None = None
         self.reset_config(config)

@@ -21,6 +21,18 @@ assert gc.isenabled()
 """
 
 
+# what Ray imports with the class of a trial, before the trial's own setup
+SENT = """
+import sys
+import ganray.tuning.cluster, ganray.tuning.trainable
+assert "torch" not in sys.modules
+"""
+
+
+def test_worker_has_no_torch_before_it_is_set_up_with_it() -> None:
+    subprocess.run([sys.executable, "-c", SENT], check=True)
+
+
 def test_modules_are_loaded_without_being_gone_through() -> None:
     subprocess.run([sys.executable, "-c", LOADED], check=True)
 

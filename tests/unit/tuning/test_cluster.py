@@ -11,8 +11,7 @@ import pytest
 from ganray.errors import ResourceError
 from ganray.spec.models import Resources
 from ganray.tuning import cluster
-from ganray.tuning.cluster import capacity, submitted_job, trial_resources
-from ganray.tuning.hosting import resources_of
+from ganray.tuning.cluster import capacity, resources_of, submitted_job, trial_resources
 from tests.conftest import small_spec
 
 Has = dict[str, float]
