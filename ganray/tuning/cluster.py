@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import ray
 
 from ganray.errors import ResourceError
-from ganray.garbage import load
+from ganray.garbage import load, uncollected
 from ganray.spec.models import SweepSpec
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def joined(meanwhile: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with uncollected():  # a handle that another thread collects meanwhile ends the process
+            ray.shutdown()
 
 
 @contextlib.contextmanager

@@ -101,7 +101,8 @@ def _go_on(
 
             resources = trial_resources(spec)
             dataset = load_dataset(spec.data.model_dump())
-            return Sweep(study, dataset, resources, recorders, lease).go_on(spec)
+            with _closing(recorders):
+                return Sweep(study, dataset, resources, recorders, lease).go_on(spec)
 
 
 def _recorders(spec: SweepSpec) -> list[Recorder]:

@@ -1,6 +1,7 @@
 """What a trial takes of a cluster, and how many trials it takes."""
 
 import contextlib
+import gc
 import json
 import os
 from pathlib import Path
@@ -170,3 +171,13 @@ def test_trial_that_is_to_be_alone_takes_a_whole_gpu_where_others_share_one(
     spec = small_spec(tmp_path, resources={"max_gpus": limit})
     found = resources_of(spec, {"CPU": 1.0, "GPU": gpu}, {"alone": alone})
     assert found.required_resources == {"CPU": 1.0, **({"GPU": takes} if takes else {})}
+
+
+def test_no_handle_is_collected_while_ray_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    collecting = []
+    monkeypatch.setattr(cluster, "_start", lambda: None)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: collecting.append(gc.isenabled()))
+    with cluster.joined():
+        assert gc.isenabled()
+    assert collecting == [False]
+    assert gc.isenabled()

@@ -3,7 +3,8 @@
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -468,6 +469,25 @@ def test_driver_that_was_replaced_writes_nothing(
     assert study.record.user_attrs == before
     assert SweepStudy.load(spec).unfinished() == [0]
     assert memory.outcomes is None
+
+
+def test_recorders_are_closed_before_ray_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, closed = small_spec(tmp_path), []
+
+    @contextlib.contextmanager
+    def joined(meanwhile: Sequence[str]) -> Iterator[None]:
+        yield
+        closed.append(memory.closed)
+
+    monkeypatch.setattr(driver, "joined", joined)
+    monkeypatch.setattr(driver, "trial_resources", lambda spec: RESOURCES)
+    monkeypatch.setattr(running.Sweep, "_run_trials", lambda self, study, name: None)
+    for drive in (driver.run_sweep, partial(driver.resume_sweep, settings=())):
+        memory = MemoryRecorder()
+        drive(spec, recorders=[memory])
+    assert closed == [True, True]
 
 
 def test_running_sweep_is_not_run_twice(tmp_path: Path) -> None:
