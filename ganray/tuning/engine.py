@@ -55,8 +55,9 @@ class Engine:
 
     As many train as there are slots. Those beyond are ready, and wait: who leaves lets the next one
     in, without a process to be started or anything to be loaded. A trial's numbers do not depend on
-    those beside it, and an error is that trial's alone. What ends the whole process is to each of
-    its trials what the death of a process of its own would be.
+    those beside it, and an error is that trial's alone, unless the GPU takes no more work after it.
+    What ends the whole process is to each of its trials what the death of a process of its own
+    would be.
 
     Args:
         spec: the sweep, as JSON.
