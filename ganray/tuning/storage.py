@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ganray.errors import ResourceError, StorageError
 from ganray.secrets import redact
+from ganray.tuning.behind_storage import BehindStorage
 from ganray.tuning.journal import JournalFile
 from ganray.tuning.patience import PATIENCE, Patience, cause, is_passing
 from ganray.tuning.patient_storage import PatientStorage
@@ -33,7 +34,7 @@ _TRIES = 5  # of processes that make the tables of one database at the same time
 def open_storage(
     sweep: Located, *, create: bool, patience: float = PATIENCE, opening: float = 0.0
 ) -> PatientStorage:
-    """The Optuna storage of the study.
+    """The Optuna storage of the study: a journal, or a database that is written behind.
 
     Args:
         sweep: whose study it is.
@@ -51,8 +52,9 @@ def open_storage(
     if not is_database and not create and not Path(place).exists():
         raise FileNotFoundError(place)
     make = partial(_open_database if is_database else _open_journal, place)
+    kind = BehindStorage if is_database else PatientStorage
     try:
-        return PatientStorage(_open(make, opening), patience)
+        return kind(_open(make, opening), patience)
     except ImportError as error:
         raise ResourceError(f"the study's database needs a driver: {error}") from None
     except (SQLAlchemyError, StorageInternalError, StorageError, OSError) as error:

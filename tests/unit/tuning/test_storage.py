@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from ganray.errors import ResourceError
 from ganray.spec.models import Storage
 from ganray.tuning import storage
+from ganray.tuning.behind_storage import BehindStorage
 from ganray.tuning.journal import JournalFile
 from ganray.tuning.patience import PATIENCE
 from ganray.tuning.patient_storage import PatientStorage
@@ -56,8 +57,8 @@ def test_journal_is_one_that_outlives_its_writers(here: Path) -> None:
 
 def test_database_has_the_cache_that_optuna_gives_it(here: Path) -> None:
     found = open_storage(at("sqlite:///study.db", here), create=True)
-    assert isinstance(found, PatientStorage)
-    assert isinstance(found._storage, _CachedStorage)
+    assert isinstance(found, BehindStorage)
+    assert isinstance(found._written._storage, _CachedStorage)
     study = optuna.create_study(storage=found)
     assert study._storage is found
 
