@@ -107,7 +107,9 @@ def _keep(rows: Rows, given: Given) -> None:
         save(rows, stored)
     if given.output is not None:
         save(rows, given.output)
-        draw(rows).savefig(given.output.with_suffix(".png"), dpi=150)
+        figure = draw(rows)
+        if figure.axes:
+            figure.savefig(given.output.with_suffix(".png"), dpi=150)
 
 
 def _arguments() -> Given:

@@ -61,6 +61,12 @@ def _draw_cost(axes: Axes, rows: Rows) -> None:
     axes.set(title=f"{rows[0].benchmark}, {those[0].unit}", xlim=(0.0, None))
 
 
+def _draw_ratios(axes: Axes, rows: Rows) -> None:
+    """A dot a case, times what it is compared with."""
+    _dots(axes, [row for row in rows if row.unit == "x"][::-1], "")
+    axes.set(title=f"{rows[0].benchmark}: times what stands behind the stroke", xlim=(0.0, None))
+
+
 def _draw_search(axes: Axes, rows: Rows) -> None:
     """A line a study, of what asking costs as trials get more."""
     found: dict[str, list[tuple[int, float]]] = {}
@@ -115,8 +121,11 @@ def _spread(rows: Sequence[Row]) -> list[list[float]]:
 KINDS: Mapping[str, Callable[[Axes, Rows], None]] = {
     **{f"sweep, {kind}": _draw_sweep for kind in SWEEPS},
     "step": _draw_step,
+    "fused": _draw_ratios,
+    "measure": _draw_ratios,
     "report": _draw_cost,
     "record": _draw_cost,
+    **{f"summary, {kind}": _draw_ratios for kind in ("SQLite", "PostgreSQL")},
     "search": _draw_search,
     **{f"gpu, {workload}": _draw_gpu for workload in WORKLOADS},
 }

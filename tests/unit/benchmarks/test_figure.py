@@ -39,6 +39,13 @@ def test_each_benchmark_that_was_run_has_its_part(found: list[Row], titles: list
     assert [axes.get_title() for axes in draw(found).axes] == titles
 
 
+@pytest.mark.parametrize("benchmark", ["measure", "fused", "summary, SQLite"])
+def test_ratios_are_dots_beside_what_has_another_unit(benchmark: str) -> None:
+    found = rows(benchmark, {"one / other": 0.5}, "x") + rows(benchmark, {"one": 7.0}, "s")
+    (axes,) = draw(found).axes
+    assert [tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"] == [(0.5,)]
+
+
 def test_bars_of_a_sweep_are_as_long_as_it_took() -> None:
     (axes,) = draw(SWEEP).axes
     ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
