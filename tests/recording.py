@@ -95,7 +95,7 @@ def recording_on_the_cpu(recorder: Callable[..., Any] = OperationRecorder) -> It
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(graphs.RECORDERS, "cpu", recorder)
-        patch.setattr(fgan, "_is_nowhere", lambda mask: False)
+        patch.setattr(fgan, "_can_look", lambda values: False)
         patch.setattr(F, "one_hot", _one_hot)
         rmsprop = import_module("torch.optim.rmsprop")
         patch.setattr(rmsprop, "_get_capturable_supported_devices", lambda: ["cpu"])

@@ -108,7 +108,7 @@ def _softplus(x: Tensor) -> Tensor:
 
 def _capped(v: Tensor, limit: float = _LIMIT, scale: float = 1.0) -> Tensor:
     """v, bent above the limit so that exp(v / scale) continues as its tangent."""
-    if _is_nowhere(v > limit):
+    if _can_look(v) and v.detach().max().item() <= limit:
         return v
     excess = F.relu(v - limit)
     return v - excess + scale * torch.log1p(excess / scale)
@@ -116,30 +116,29 @@ def _capped(v: Tensor, limit: float = _LIMIT, scale: float = 1.0) -> Tensor:
 
 def _floored(v: Tensor) -> Tensor:
     """v, bent below -20 so that exp(-v) continues as its tangent."""
-    return v if _is_nowhere(v < -_LIMIT) else -_capped(-v)
+    if _can_look(v) and v.detach().min().item() >= -_LIMIT:
+        return v
+    return -_capped(-v)
 
 
 def _bent(v: Tensor) -> Tensor:
     """v, capped and floored."""
-    return v if _is_nowhere(v.abs() > _LIMIT) else _floored(_capped(v))
+    return _floored(_capped(v))
 
 
 def _expm1(x: Tensor) -> Tensor:
     """exp(x) - 1; torch's own takes its gradient from the result, so it dies where that is -1."""
-    low = x < -1.0
-    return (
-        torch.expm1(x) if _is_nowhere(low) else torch.where(low, torch.exp(x) - 1.0, torch.expm1(x))
-    )
+    if _can_look(x) and x.detach().min().item() >= -1.0:
+        return torch.expm1(x)
+    return torch.where(x < -1.0, torch.exp(x) - 1.0, torch.expm1(x))
 
 
-def _is_nowhere(mask: Tensor) -> bool:
-    """Whether a case need not be computed: nothing is in it, and one need not wait to know that.
+def _can_look(v: Tensor) -> bool:
+    """Whether there are values that can be seen at once: a case that none is in is not computed.
 
-    Of many batches at once, under `vmap`, that cannot be known.
+    Those of many batches together, under `vmap`, cannot.
     """
-    if mask.device.type != "cpu" or is_batchedtensor(mask):
-        return False
-    return not mask.any()
+    return v.device.type == "cpu" and v.numel() > 0 and not is_batchedtensor(v)
 
 
 def _up_to(bound: float, conjugate: Elementwise) -> Elementwise:
