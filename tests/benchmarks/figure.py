@@ -10,19 +10,29 @@ from tests.benchmarks.results import PART, Row, Rows
 from tests.benchmarks.step import AIM
 from tests.benchmarks.sweep import PARTS, SWEEPS
 
+Draw = Callable[[Axes, Rows], None]
+
+HEIGHT = 3.6  # inches of an axes
+NAME = 0.24  # inches of a line with a name
 COLOURS = dict(zip(PARTS, ("0.75", "C0", "C9", "C1", "C3", "0.9", "0.6"), strict=True))
 
 
 def draw(rows: Rows) -> Figure:
     """All rows that have a place in it."""
     kinds = [(draw_it, those) for name, draw_it in KINDS.items() if (those := _of(rows, name))]
-    figure = Figure(figsize=(7.0, 3.6 * len(kinds)), layout="constrained")
+    heights = [_height(draw_it, those) for draw_it, those in kinds]
+    figure = Figure(figsize=(7.0, max(sum(heights), HEIGHT)), layout="constrained")
     if kinds:
-        all_axes = figure.subplots(len(kinds), squeeze=False)[:, 0]
+        all_axes = figure.subplots(len(kinds), squeeze=False, height_ratios=heights)[:, 0]
         for axes, (draw_it, those) in zip(all_axes, kinds, strict=True):
             draw_it(axes, those)
             axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _height(draw_it: Draw, rows: Rows) -> float:
+    """Inches of an axes: one that names each of its rows takes a line for it."""
+    return HEIGHT if draw_it is not _draw_step else max(HEIGHT, NAME * len(_by_hand(rows)))
 
 
 def _of(rows: Rows, benchmark: str) -> Rows:
@@ -47,11 +57,14 @@ def _draw_sweep(axes: Axes, rows: Rows) -> None:
 
 def _draw_step(axes: Axes, rows: Rows) -> None:
     """A dot a case, with its quartiles."""
-    those = [row for row in rows if row.case.endswith(" / by hand")][::-1]
-    _dots(axes, those, " / by hand")
+    _dots(axes, _by_hand(rows)[::-1], " / by hand")
     axes.axvline(1.0, color="0.6", lw=1)
     axes.axvline(AIM, color="C3", lw=1, ls="--")
     axes.set(title="a pair of updates, times that of a loop by hand")
+
+
+def _by_hand(rows: Rows) -> Rows:
+    return [row for row in rows if row.case.endswith(" / by hand")]
 
 
 def _draw_cost(axes: Axes, rows: Rows) -> None:
@@ -78,7 +91,10 @@ def _draw_search(axes: Axes, rows: Rows) -> None:
     for study, points in found.items():
         axes.plot(*zip(*sorted(points), strict=True), "o-", label=study)
     axes.set(title="asking for a trial, ms", xlabel="trials so far", xscale="log", yscale="log")
-    axes.legend(frameon=False, fontsize=8)
+    marks = sorted({mark for points in found.values() for mark, _ in points})
+    axes.set_xticks(marks, [str(mark) for mark in marks])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _draw_gpu(axes: Axes, rows: Rows) -> None:
@@ -118,7 +134,7 @@ def _spread(rows: Sequence[Row]) -> list[list[float]]:
     return [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
 
 
-KINDS: Mapping[str, Callable[[Axes, Rows], None]] = {
+KINDS: Mapping[str, Draw] = {
     **{f"sweep, {kind}": _draw_sweep for kind in SWEEPS},
     "step": _draw_step,
     "fused": _draw_ratios,
