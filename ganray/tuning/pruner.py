@@ -1,5 +1,6 @@
 """An Optuna pruner that stops trials which are dead, by `health.judge`; no Ray needed."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,13 +85,20 @@ class HealthPruner(BasePruner):
         rules: when a trial counts as dead.
         then: the pruner for healthy trials; None: they are never pruned.
         stops_dead: False: no verdict stops a trial, and `then` ranks all of them.
+        ranks_from: the update before which `then` prunes nothing.
     """
 
     def __init__(
-        self, rules: HealthRules, then: BasePruner | None = None, *, stops_dead: bool = True
+        self,
+        rules: HealthRules,
+        then: BasePruner | None = None,
+        *,
+        stops_dead: bool = True,
+        ranks_from: int = 0,
     ) -> None:
         self.rules = rules
         self._stops_dead = stops_dead
+        self._ranks_from = math.inf if then is None else ranks_from
         self._then = then or NopPruner()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -105,12 +113,19 @@ class HealthPruner(BasePruner):
         """Whether a verdict alone stops a trial, whatever the others do."""
         return self._stops_dead and verdict.state.is_dead
 
+    def may_stop(self, verdict: Verdict, update: int) -> bool:
+        """Whether `decide` is to be asked; else it finds nothing, whatever other trials did."""
+        ranked = self._ranks(verdict) and update >= self._ranks_from
+        return self.condemns(verdict) or ranked
+
+    def _ranks(self, verdict: Verdict) -> bool:
+        return verdict.state is State.HEALTHY or not self._stops_dead
+
     def decide(self, study: Study, trial: FrozenTrial, verdict: Verdict) -> Stop | None:
         """Why to stop a trial of which the judge says `verdict`, or None."""
         if self.condemns(verdict):
             return Stop.of(verdict)
-        ranked = verdict.state is State.HEALTHY or not self._stops_dead
-        if ranked and self._then.prune(study, trial):
+        if self._ranks(verdict) and self._then.prune(study, trial):
             name = type(self._then).__name__
             return Stop(Outcome.OUTRANKED, f"worse than its peers at this step, by {name}", name)
         return None
@@ -155,12 +170,13 @@ def make_pruner(prune: Prune, budget: int, then: BasePruner | None = None) -> He
         then: in place of the stock pruner that the file names.
     """
     rules = HealthRules.for_risk(prune.risk or DEFAULT_RISK, budget)
-    then = then or _stock_pruner(prune.then, budget)
-    return HealthPruner(rules, then, stops_dead=prune.risk is not None)
-
-
-def _stock_pruner(name: str, budget: int) -> BasePruner | None:
     half = max(1, budget // 2)  # many GANs find their modes late: no ranking before
+    then = then or _stock_pruner(prune.then, budget, half)
+    ranks_from = 0 if prune.then == "wilcoxon" else half
+    return HealthPruner(rules, then, stops_dead=prune.risk is not None, ranks_from=ranks_from)
+
+
+def _stock_pruner(name: str, budget: int, half: int) -> BasePruner | None:
     match name:
         case "median":
             return MedianPruner(n_startup_trials=5, n_warmup_steps=half)

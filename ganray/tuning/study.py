@@ -493,7 +493,7 @@ class SweepStudy:
     def _stop(self, number: int, signals: Signals, verdict: Verdict) -> Stop | None:
         if signals.nonfinite is not None:  # nothing left to train, whatever the pruning rules
             return Stop.of(verdict)
-        if self.spec.prune is not None:
+        if self.spec.prune is not None and self._pruner.may_stop(verdict, signals.update):
             stop = self._pruner.decide(self._study, self._frozen(number), verdict)
             if stop is not None and not self._is_audited(number - self.first):
                 return stop

@@ -249,6 +249,39 @@ def test_sweep_file_names_the_stock_pruner(then: str, kind: type[BasePruner]) ->
     assert type(pruner._then) is kind
 
 
+@pytest.mark.parametrize("risk", [None, 0.02])
+@pytest.mark.parametrize(
+    "then", ["median", "percentile", "successive_halving", "hyperband", "patient"]
+)
+def test_stock_pruner_that_is_not_asked_would_have_stopped_nothing(
+    then: str, risk: float | None
+) -> None:
+    pruner = make_pruner(Prune(then=then, risk=risk), BUDGET)
+    study = optuna.create_study(study_name="s", pruner=pruner)
+    healthy, stopped = Verdict(State.HEALTHY), set()
+    for number in range(12):
+        trial = study.ask()
+        for update in range(50, BUDGET + 1, 50):
+            trial.report(0.1 * (1 + number), update)
+            frozen = study.get_trials(deepcopy=False)[number]
+            if pruner.decide(study, frozen, healthy) is not None:
+                stopped.add(update)
+        study.tell(trial, 0.1 * (1 + number))
+    assert stopped or then == "patient"  # it takes more reports than these
+    assert all(pruner.may_stop(healthy, update) for update in stopped)
+    assert not pruner.may_stop(healthy, 50)
+
+
+def test_whoever_is_dead_may_be_stopped_at_once() -> None:
+    dead, suspect = Verdict(State.COLLAPSED), Verdict(State.SUSPECT)
+    assert make_pruner(Prune(then="none"), BUDGET).may_stop(dead, 50)
+    assert not make_pruner(Prune(then="none"), BUDGET).may_stop(Verdict(State.HEALTHY), BUDGET)
+    assert not make_pruner(Prune(then="median"), BUDGET).may_stop(suspect, BUDGET)
+    assert not make_pruner(Prune(then="median", risk=None), BUDGET).may_stop(dead, 50)
+    assert make_pruner(Prune(then="median", risk=None), BUDGET).may_stop(dead, BUDGET)
+    assert make_pruner(Prune(then="wilcoxon"), BUDGET).may_stop(Verdict(State.HEALTHY), 50)
+
+
 @pytest.mark.parametrize(
     "then", ["median", "percentile", "successive_halving", "hyperband", "patient", "wilcoxon"]
 )

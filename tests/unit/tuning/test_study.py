@@ -96,6 +96,24 @@ def test_trial_that_nobody_asked_for_is_unknown(tmp_path: Path) -> None:
 # --- reports and decisions ------------------------------------------------------------------------
 
 
+def test_report_reads_the_record_only_where_peers_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database would have to answer for it, and what is written behind be there."""
+    study, _ = in_memory(small_spec(tmp_path, prune={"then": "median"}))
+    read: list[int] = []
+    find = SweepStudy._frozen
+    monkeypatch.setattr(
+        SweepStudy, "_frozen", lambda self, number: read.append(update) or find(self, number)
+    )
+    ask(study)
+    healthy = {"distance": 0.01, "modes": 8.0, "mode_ratio": 1.0, "high_quality": 1.0}
+    for update in range(10, 100, 10):
+        assert study.report(0, signals_at(update, **healthy)).verdict.state is not State.SUSPECT
+    assert read
+    assert min(read) >= 50
+
+
 def test_report_is_in_the_record_with_its_verdict(tmp_path: Path) -> None:
     study, record = in_memory(small_spec(tmp_path))
     number = ask(study).number
