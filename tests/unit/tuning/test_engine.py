@@ -281,6 +281,20 @@ def test_trial_works_on_a_stream_of_its_own(build, monkeypatch: pytest.MonkeyPat
     assert seen == ["a", "b", "a", "b", "a"]
 
 
+def test_engine_has_small_workspaces_for_each_thread_and_stream(
+    build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it uses the GPU; whoever has set another size keeps it."""
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+    build(1)
+    assert os.environ[name] == ":16:8"
+    monkeypatch.setenv(name, ":4096:8")
+    build(1)
+    assert os.environ[name] == ":4096:8"
+
+
 # --- trials that step together --------------------------------------------------------------------
 
 
